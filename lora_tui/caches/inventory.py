@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lora_tui.caches.folders import FolderStore, Held
 from lora_tui.caches.store import ContentStore
 from lora_tui.settings import cache_dir
 from lora_tui.text.translate import N_
@@ -27,6 +28,7 @@ class Kind:
         name: as a person names it; ``place`` is its folder, or how its files begin.
         title: what it is, and ``costs`` what it costs to have it made again.
         suffix: the ending of its files where it is a store that prunes itself by its lock; empty for plain files.
+        whole: its folders are used, and leave, as a whole.
     """
 
     name: str
@@ -34,7 +36,12 @@ class Kind:
     title: str
     costs: str
     suffix: str = ""
+    whole: bool = False
 
+
+COMPILED = "compiled"
+"""The kind, and the place, of what a compiler made of blocks of networks."""
+COMPILED_CAP = 20_000_000_000
 
 KINDS: tuple[Kind, ...] = (
     Kind("latents", "latents", N_("encoded images"), N_("the VAE runs over each image again"), ".safetensors"),
@@ -42,7 +49,7 @@ KINDS: tuple[Kind, ...] = (
     Kind(
         "packed", "packed", N_("packed base models"), N_("a base model is packed again, some minutes"), ".safetensors"
     ),
-    Kind("compiled", "compiled", N_("compiled blocks"), N_("blocks are compiled again, some minutes")),
+    Kind(COMPILED, COMPILED, N_("compiled blocks"), N_("blocks are compiled again, some minutes"), whole=True),
     Kind("thumbnails", "thumbnails", N_("small pictures"), N_("images are decoded again when they are seen"), ".jpg"),
     Kind("contents", "contents", N_("digests of large files"), N_("base models are read whole again"), ".txt"),
     Kind("subjects", "subjects", N_("subjects found in images"), N_("the detector runs again"), ".json"),
@@ -89,8 +96,11 @@ def inventory(root: Path | None = None) -> list[Kept]:
     root = cache_dir() if root is None else root
     found = []
     for kind in KINDS:
-        files = _files(root, kind)
-        if files:
+        held = _folders(root, kind).held() if kind.whole else []
+        files = [] if kind.whole else _files(root, kind)
+        if held:
+            found.append(Kept(kind, *_sums(held), held[-1].used))
+        elif files:
             used = max(file.used for file in files)
             found.append(Kept(kind, len(files), sum(file.size for file in files), used))
     return sorted(found, key=lambda one: -one.size)
@@ -115,6 +125,9 @@ def prune(
         cap = 0
     found = []
     for kind in kinds:
+        if kind.whole:
+            found.append(_pruned(_folders(root, kind), kind, cap, unused_seconds, dry=dry))
+            continue
         leaving = _leaving(_files(root, kind), cap, unused_seconds)
         size = sum(file.size for file in leaving)
         if dry or not leaving:
@@ -128,6 +141,27 @@ def prune(
         else:
             found.append(_removed(kind, leaving))
     return found
+
+
+def compiled_folders() -> FolderStore:
+    """Where the programs of compiled blocks of all runs lie, a folder for each set of shapes."""
+    return FolderStore(cache_dir(), COMPILED, cap=COMPILED_CAP)
+
+
+def _folders(root: Path, kind: Kind) -> FolderStore:
+    return FolderStore(root, kind.place, cap=0)
+
+
+def _pruned(store: FolderStore, kind: Kind, cap: int | None, unused_seconds: float, *, dry: bool) -> Freed:
+    most = sum(one.size for one in store.held()) if cap is None else cap
+    leaving = store.leaving(most, unused_seconds)
+    gone = leaving if dry else store.prune(most, unused_seconds)
+    return Freed(kind, *_sums(gone), busy=bool(leaving) and not gone)
+
+
+def _sums(held: Sequence[Held]) -> tuple[int, int]:
+    """Files and bytes of all."""
+    return sum(one.files for one in held), sum(one.size for one in held)
 
 
 def _leaving(files: list[_File], cap: int | None, unused_seconds: float) -> list[_File]:

@@ -27,11 +27,11 @@ from torch._inductor import config as writing
 from torch.fx.experimental import _config as shapes
 from torch.utils.checkpoint import checkpoint
 
+from lora_tui.caches.inventory import compiled_folders
 from lora_tui.config.rules.compiling import uncompiled
 from lora_tui.dataset.batches import Batch, DataPlan
 from lora_tui.families.quantized import try_products
 from lora_tui.families.stored import streamed_in
-from lora_tui.settings import cache_dir
 from lora_tui.text import _, plain
 from lora_tui.trainer.data.loader import Loader
 from lora_tui.trainer.data.prepared import Prepared
@@ -41,8 +41,6 @@ from lora_tui.trainer.memory.shortage import is_shortage
 from lora_tui.trainer.session import Session
 from lora_tui.trainer.trainee import Trainee
 
-FOLDER = "compiled"
-"""Of what the compiler made, in the program's folder of caches."""
 KINDS = frozenset(("JointTransformerBlock",))
 """Repeated blocks of networks that diffusers names none of: Stable Diffusion 3's."""
 LIMIT = 64
@@ -129,7 +127,12 @@ def compile_blocks(session: Session, material: Material, trainee: Trainee, loade
         return
     batches = batches_by_shape(material.data.plan)
     try:
-        prepare_compiler(shapes_key(batches))
+        place = _kept_at(session, shapes_key(batches))
+    except OSError as error:
+        _warn(session, _reason(error), _("Make the folder of caches writable, or set memory.compile to false."))
+        return
+    try:
+        prepare_compiler(place)
     except AttributeError as error:  # a torch that has not all of it
         _warn(session, _reason(error), _("Install what it names, or set memory.compile to false."))
         return
@@ -145,6 +148,7 @@ def compile_blocks(session: Session, material: Material, trainee: Trainee, loade
             return
         found = {"programs": compiled.programs, "shapes": len(batches), "seconds": round(compiled.seconds, 1)}
         session.events.emit("compiled", **found, reason=compiled.reason)
+        record_quicker(session, "compiled", **found)
         if compiled.reason:
             _warn(session, compiled.reason, _("Install what it names, or set memory.compile to false."))
             return
@@ -161,6 +165,15 @@ def compile_blocks(session: Session, material: Material, trainee: Trainee, loade
                 break
     compiled.changed = tell
     tell()
+
+
+def _kept_at(session: Session, name: str) -> Path:
+    """The folder of what is compiled under ``name``, which nobody removes while the training of ``session`` lasts."""
+    store = compiled_folders()
+    place = session.held.enter_context(store.in_use(name))
+    if session.ranks.is_first:
+        store.prune()
+    return place
 
 
 def _passed(compiled: Compiled, session: Session, material: Material, trainee: Trainee, batch: Prepared) -> bool:
@@ -198,12 +211,11 @@ def shapes_key(batches: list[Batch]) -> str:
     return hashlib.blake2b(repr(told).encode(), digest_size=8).hexdigest()
 
 
-def prepare_compiler(name: str, folder: Path | None = None) -> None:
-    """Have what is compiled kept on disk under ``name`` from now on. Before anything is compiled.
+def prepare_compiler(place: Path) -> None:
+    """Have what is compiled kept in the folder ``place`` from now on. Before anything is compiled.
 
     Random numbers are torch's own, and nothing is chosen by how quick it is here and now, or by what was used last.
     """
-    place = (folder or cache_dir() / FOLDER) / name
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(place)
     os.environ["TRITON_CACHE_DIR"] = str(place / "triton")
     writing.fallback_random = writing.deterministic = True
@@ -221,6 +233,7 @@ def blocks_of(network: Any) -> Iterator[nn.Module]:
 
 def _warn(session: Session, reason: str, remedy: str) -> None:
     if session.ranks.is_first:
+        record_quicker(session, "compiled", reason=reason)
         text = _("blocks are not compiled, they compute as ever: {reason}").format(reason=plain(reason, limit=300))
         session.warn("compile.failed", text, remedy)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from functools import partial
 
 from lora_tui.caches.contents import contents_store
@@ -48,7 +47,7 @@ def train(session: Session, *, resume: bool) -> Outcome:
         LostProcess: another process of the run has ended.
         OSError, RuntimeError: the machine failed; what was saved before is whole.
     """
-    with contextlib.ExitStack() as held:
+    with session.held as held:
         for store in stores():
             store.prune()
             held.enter_context(store.in_use())

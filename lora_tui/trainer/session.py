@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import uuid
 from dataclasses import dataclass, field
@@ -39,6 +40,7 @@ class Session:
         begun: the same, of the process; none where it does other things, too.
         clock: what the time to the first step goes into.
         ladder: what is done when memory runs out.
+        held: what is let go of when the training ends.
     """
 
     folder: RunFolder
@@ -56,6 +58,7 @@ class Session:
     begun: float | None = None
     clock: Clock = field(init=False)
     ladder: Ladder = field(init=False)
+    held: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     _process: psutil.Process = field(default_factory=psutil.Process)
     _looked: float = 0.0
     _resident: int = 0

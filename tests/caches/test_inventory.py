@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lora_tui.caches.inventory import KINDS, inventory, prune
+from lora_tui.caches.inventory import KINDS, compiled_folders, inventory, prune
 from lora_tui.caches.store import ContentStore
 from lora_tui.cli.main import run as command
 
@@ -66,3 +66,27 @@ def test_the_commands(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "encoded images" in capsys.readouterr().out
     for wrong in (["latent"], ["--cap", "much"], ["--unused", "never"]):
         assert command(["cache", "prune", *wrong]) == 2
+
+
+def test_folders_of_programs_go_as_a_whole_by_their_last_use_and_never_from_under_somebody(root: Path) -> None:
+    store = compiled_folders()
+    for number, name in enumerate(("first", "second", "third")):
+        with store.in_use(name) as folder:
+            (folder / "aa").mkdir()
+            for file in ("x", "aa/y"):
+                (folder / file).write_bytes(b"x" * 500)
+        os.utime(folder / ".lock", (1000 + number, 1000 + number))
+    (root / "compiled" / ".gone-0").mkdir()
+    compiled = BY_NAME["compiled"]
+    [told] = [one for one in inventory() if one.kind is compiled]
+    assert (told.files, told.size, told.used) == (6, 3000, 1002)
+    with store.in_use("first"):  # read again, so it is the newest, too
+        assert [(one.files, one.size) for one in prune([compiled], cap=2500)] == [(2, 1000)]
+        assert [one.size for one in prune([compiled], cap=2500, dry=False)] == [1000]
+        assert {path.name for path in store.folder.iterdir()} == {"first", "third"}
+        os.utime(store.folder / "first" / ".lock", (1, 1))
+        assert [(one.size, one.busy) for one in prune([compiled], cap=1000, dry=False)] == [(1000, False)]
+        assert [(one.size, one.busy) for one in prune([compiled], dry=False)] == [(0, True)]
+        assert {path.name for path in store.folder.iterdir()} == {"first"}
+    assert [one.size for one in prune([compiled], unused_seconds=60, dry=False)] == [0], "it was in use until just now"
+    assert [one.size for one in prune([compiled], dry=False)] == [1000]

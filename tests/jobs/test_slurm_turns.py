@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 from support import until
 
+from lora_tui.jobs.slurm import turns
+from lora_tui.jobs.slurm.node import UNWRITABLE, main
 from lora_tui.jobs.slurm.submission import HERE, Submission, change, read_submission, update, write_submission
-from lora_tui.jobs.slurm.turns import NAME
+from lora_tui.jobs.slurm.turns import NAME, StuckTurn
 
 OTHERS = """
 import sys
@@ -100,6 +102,37 @@ def test_who_lost_the_turn_while_it_was_stopped_begins_again(folder: Path) -> No
 
     update(folder, slow)
     assert (known(folder).idle, known(folder).restarts, len(seen)) == (5, 1, 2)
+
+
+def test_a_turn_of_the_dead_that_cannot_be_ended_is_told_with_its_file_and_what_to_do(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A folder in the place of a ticket is what nobody may remove as a file, whoever they are."""
+    ticket = folder / NAME / "gpu1-1-x"
+    ticket.mkdir(parents=True)
+    os.utime(ticket, (0, 0))
+    with pytest.raises(StuckTurn) as stuck:
+        change(folder, "7", idle=1)
+    assert stuck.value.strerror is not None and f"{NAME}/gpu1-1-x" in stuck.value.strerror
+    assert "delete it" in stuck.value.strerror and stuck.value.filename == str(ticket)
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    assert main([str(folder)]) == UNWRITABLE
+    [line] = capsys.readouterr().err.splitlines()
+    assert f"{NAME}/gpu1-1-x" in line and "delete it" in line
+    assert sorted(path.name for path in folder.iterdir()) == [NAME, "slurm.json"]
+    ticket.rmdir()
+    assert change(folder, "7", idle=1) is not None
+
+
+def test_a_ticket_with_a_time_to_come_is_over_once_it_was_seen_for_long(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "STALE", 0.05)
+    ticket = folder / NAME / "gpu1-1-x"
+    ticket.parent.mkdir()
+    ticket.touch()
+    os.utime(ticket, (4e9, 4e9))
+    assert change(folder, "7", idle=1) is not None
 
 
 def test_a_run_that_was_taken_out_of_slurm_stays_so_whatever_its_job_says(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from torch._dynamo.utils import counters
 
 from lora_tui.bench.flux_model import MICRO, write_flux_model
-from lora_tui.caches.inventory import inventory
+from lora_tui.caches.inventory import COMPILED, KINDS, compiled_folders, inventory, prune
 from lora_tui.config.schema import Config, NetworkSection
 from lora_tui.families import eight_bits
 from lora_tui.families.protocol import TargetModule
@@ -24,7 +25,7 @@ from lora_tui.families.quantized import multiply_in_eight_bits, quantize_linears
 from lora_tui.runs.folder import RunFolder
 from lora_tui.settings import cache_dir
 from lora_tui.trainer.adapters.kinds import attach
-from lora_tui.trainer.compiled import FOLDER, Compiled, prepare_compiler
+from lora_tui.trainer.compiled import Compiled, prepare_compiler
 from lora_tui.weights.kinds import LYCORIS
 
 FEW = replace(MICRO, double=1, single=1)
@@ -37,7 +38,7 @@ def anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, "")  # restored afterwards
     torch._dynamo.reset()
     counters.clear()
-    prepare_compiler("test", tmp_path / "compiled")
+    prepare_compiler(tmp_path / "compiled" / "test")
 
 
 def no_compiler(*_anything: Any, **_named: Any) -> Any:
@@ -215,6 +216,32 @@ def test_passes_for_each_shape_before_the_first_step_change_nothing(
     assert same_tensors(lora(plain), lora(run))
 
 
+def test_what_a_living_run_compiled_stays_and_the_oldest_of_others_makes_room(
+    flux: Path, few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = next(one for one in KINDS if one.name == COMPILED)
+    for name in ("old", "older"):
+        with compiled_folders().in_use(name) as folder:
+            (folder / "program").write_bytes(b"x" * 10)
+    os.utime(cache_dir() / COMPILED / "older" / ".lock", (0, 0))
+    monkeypatch.setattr("lora_tui.caches.inventory.COMPILED_CAP", 10)
+    seen: list[tuple[set[str], bool]] = []
+
+    def compiler(block: Callable[..., Any], **_options: Any) -> Callable[..., Any]:
+        place = Path(os.environ["TORCHINDUCTOR_CACHE_DIR"])
+        (place / "program").write_bytes(b"x")
+        names = {path.name for path in place.parent.iterdir()} - {place.name}
+        prune([kind], dry=False)  # as a person asks for it
+        seen.append((names, (place / "program").exists()))
+        return block
+
+    monkeypatch.setattr(torch, "compile", compiler)
+    lived(tmp_path / "runs", flux_config(flux, few, compile=True))
+    assert seen == [({"old"}, True), (set(), True)]
+    assert [one.size for one in prune([kind], dry=False)] == [1], "once it has ended, it may go"
+    assert not list((cache_dir() / COMPILED).iterdir())
+
+
 @pytest.mark.parametrize("where", [pytest.param("forward", marks=pytest.mark.slow), "back"])
 def test_a_run_goes_on_where_the_compiler_fails(
     where: str, plain: RunFolder, flux: Path, few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -259,7 +286,7 @@ def test_a_compiled_run_resumes_to_the_same_bits(plain: RunFolder, flux: Path, f
     final = lora(whole)
     assert "compiled" in {one.kind.name for one in inventory()}
     for name in ("fxgraph", "aotautograd"):  # all is written anew; what g++ made of the same lines stays
-        for kept in list((cache_dir() / FOLDER).rglob(name)):
+        for kept in list((cache_dir() / COMPILED).rglob(name)):
             shutil.rmtree(kept)
     for state in sorted(whole.state_dir.iterdir())[1:]:
         shutil.rmtree(state)  # killed after the third step

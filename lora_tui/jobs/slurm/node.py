@@ -150,8 +150,10 @@ class Node:
         return 0
 
     def _say(self, **changes: object) -> None:
-        with contextlib.suppress(OSError):
+        try:
             change(self.run.root, self.sent.job, **changes)
+        except OSError as error:
+            print(_unwritable(self.run, error), file=sys.stderr, flush=True)
 
 
 def claim(run: RunFolder) -> Submission | None:
@@ -175,6 +177,11 @@ def claim(run: RunFolder) -> Submission | None:
         )
 
     return update(run.root, begun)
+
+
+def _unwritable(run: RunFolder, error: OSError) -> str:
+    reason = f"{run.root}: {error.strerror or error}"
+    return _("The run folder cannot be written from this node: {reason}.").format(reason=reason)
 
 
 def _options(sent: Submission) -> Options:
@@ -205,8 +212,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         node = Node(run, sent)
     except OSError as error:
-        reason = f"{run.root}: {error.strerror or error}"
-        print(_("The run folder cannot be written from this node: {reason}.").format(reason=reason), file=sys.stderr)
+        print(_unwritable(run, error), file=sys.stderr)
         return UNWRITABLE
     return node.live()
 

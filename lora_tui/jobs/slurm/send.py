@@ -15,6 +15,7 @@ from lora_tui.jobs.slurm.board import BOARD
 from lora_tui.jobs.slurm.options import Options, as_plain, options_from
 from lora_tui.jobs.slurm.script import FILE, job_name, script
 from lora_tui.jobs.slurm.submission import HERE, Submission, change, exchange, read_submission, update, write_submission
+from lora_tui.jobs.slurm.turns import StuckTurn
 from lora_tui.jobs.slurm.words import AT_WORK, WAITING
 from lora_tui.text.plain import plain
 from lora_tui.text.translate import _
@@ -44,6 +45,8 @@ def send(run_dir: Path, options: Options, *, budget: str = "") -> Submission:
             write_submission(run_dir, asked)
             registry.register(run_dir)
             return _handed_over(run_dir, asked, before)
+    except StuckTurn as error:
+        raise UserError(f"{error.strerror}.", place=plain(str(run_dir)), code="job.start") from error
     except OSError as error:
         raise UserError(
             _("The run folder cannot be written: {reason}.").format(reason=error.strerror or error),
