@@ -1,13 +1,15 @@
 """The caching passes: every image to its latent, every caption to its embedding, once, one at a time.
 
 One at a time, so that no result depends on what else was in a batch; an entry is complete or absent, so a pass
-that was cut off goes on where it was.
+that was cut off goes on where it was. Images are read and decoded ahead of the VAE, and results written behind it.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple, dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -25,12 +27,14 @@ from lora_tui.families.precision import autocast
 from lora_tui.families.protocol import Model, Tensors, latent_shape
 from lora_tui.families.text_rows import rows_of
 from lora_tui.text import _
+from lora_tui.trainer.data.overlap import WriteBehind, read_ahead
 from lora_tui.trainer.data.tensors import TensorStore
 from lora_tui.trainer.data.transfer import pinned
 from lora_tui.trainer.objectives.noise import fixed_noise
 
 Progress = Callable[[int, int], None]  # (done, total); also the place where a pass may be stopped
 LAYOUT, TEXT_LAYOUT = 3, 4  # versions of what a cache entry of each kind holds
+TOGETHER = 2  # looks of an image that are read at once, such as one and its mirror image
 
 
 def to_pixels(image: Image.Image) -> Tensor:
@@ -87,23 +91,57 @@ def cache_latents(
     latents = Latents(store)
     done, total = 0, sum(len(looks(planned)) for planned in images)
     progress(0, total)
-    identity = model.latent_identity()
-    for planned in images:
-        uid, wanted = planned.image.uid, looks(planned)
-        try:
-            digest = latents.hashes[uid] = content_hash(planned.image.path)
-            for place, look in enumerate(wanted):
-                progress(done + place, total)
-                key = _latent_key(look, digest, identity)
-                if not store.has(key):
-                    store.put(key, {"latent": _encode(planned, look, digest, model)})
+    read = partial(_read, store, model.latent_identity())
+    parts = ((one, wanted[at : at + TOGETHER]) for one in images for wanted in (looks(one),)
+             for at in range(0, len(wanted), TOGETHER))  # fmt: skip
+    with contextlib.closing(read_ahead(read, parts)) as ahead, WriteBehind() as write:
+        for found in ahead:
+            uid = found.planned.image.uid
+            if found.digest:
+                latents.hashes[uid] = found.digest
+            for look, key, pixels in found.looks:
+                progress(done, total)
+                if pixels is not None:
+                    latent = _encode(pixels, look, found.digest, model)
+                    write(partial(store.put, key, {"latent": latent}))
                 latents.keys[uid, look] = key
-        except UserError as error:
-            latents.failed[uid] = str(error)
-            remember_damage(planned.image.path, planned.image.facts, error)
-        done += len(wanted)
+                done += 1
+            if found.error is not None and uid not in latents.failed:
+                latents.failed[uid] = str(found.error)
+                remember_damage(found.planned.image.path, found.planned.image.facts, found.error)
+            done += found.left
     progress(total, total)
     return latents
+
+
+@dataclass
+class _Read:
+    """Some looks of an image on their way to the VAE.
+
+    Attributes:
+        looks: each with its key in the store, and its pixels where that has none of it; those before an ``error``.
+        left: how many could not be had.
+    """
+
+    planned: PlannedImage
+    digest: str = ""
+    looks: list[tuple[Look, str, Tensor | None]] = field(default_factory=list)
+    left: int = 0
+    error: UserError | None = None
+
+
+def _read(store: TensorStore, identity: str, part: tuple[PlannedImage, Sequence[Look]]) -> _Read:
+    """What the pass needs of ``part``: of an image and some of its looks; in any thread."""
+    planned, looks = part
+    found = _Read(planned)
+    try:
+        found.digest = content_hash(planned.image.path)
+        for look in looks:
+            key = _latent_key(look, found.digest, identity)
+            found.looks.append((look, key, None if store.has(key) else pixels_of(planned, look)))
+    except UserError as error:
+        found.error, found.left = error, len(looks) - len(found.looks)
+    return found
 
 
 def _latent_key(look: Look, digest: str, identity: str) -> str:
@@ -129,8 +167,8 @@ def pixels_of(planned: PlannedImage, look: Look) -> Tensor:
     return to_pixels(coloured(load_image(planned, look.fit, flip=look.flipped), look.colour))
 
 
-def _encode(planned: PlannedImage, look: Look, digest: str, model: Model) -> Tensor:
-    pixels, bucket = pixels_of(planned, look), look.fit.bucket
+def _encode(pixels: Tensor, look: Look, digest: str, model: Model) -> Tensor:
+    bucket = look.fit.bucket
     shape = latent_shape(model.facts, bucket.width, bucket.height)
     noise = fixed_noise(shape, "posterior", digest, bucket.width, bucket.height, int(look.flipped))
     return model.encode_image(pixels[None], noise[None])[0]
@@ -180,16 +218,19 @@ def cache_texts(
     live = tuple(name for part in model.text_parts if part not in kept for name in part.tokens)
     found = Texts(store, live, {text: [] for text in wanted})
     progress(0, len(wanted) * len(kept))
-    for number, part in enumerate(kept):
-        identity = model.text_identity(part)
-        for done, text in enumerate(wanted, number * len(wanted)):
-            progress(done, len(wanted) * len(kept))
-            own = model.text_length([text]) if model.masks_text else length
-            tokens = {name: ids for name, ids in model.tokenize([text], own).items() if name in part.tokens}
-            key = key_of("text", TEXT_LAYOUT, identity, repr({name: tokens[name].tolist() for name in sorted(tokens)}))
-            if not store.has(key):
-                store.put(key, embedded(model, tokens))
-            found.keys[text].append(key)
+    with WriteBehind() as write:
+        for number, part in enumerate(kept):
+            identity, known = model.text_identity(part), set[str]()
+            for done, text in enumerate(wanted, number * len(wanted)):
+                progress(done, len(wanted) * len(kept))
+                own = model.text_length([text]) if model.masks_text else length
+                tokens = {name: ids for name, ids in model.tokenize([text], own).items() if name in part.tokens}
+                told = repr({name: tokens[name].tolist() for name in sorted(tokens)})
+                key = key_of("text", TEXT_LAYOUT, identity, told)
+                if key not in known and not store.has(key):
+                    write(partial(store.put, key, embedded(model, tokens)))
+                known.add(key)
+                found.keys[text].append(key)
     progress(len(wanted) * len(kept), len(wanted) * len(kept))
     return found
 
