@@ -150,7 +150,8 @@ def status_lines(status: RunStatus) -> list[str]:
     if status.total_steps or status.step:
         lines.append(progress_text(_("step"), status.step, status.total_steps, eta=status.eta))
     if status.phase and status.phase != "training":
-        lines.append(progress_text(phase_word(status.phase), status.phase_done, status.phase_total))
+        detail = status.phase_detail
+        lines.append(progress_text(phase_word(status.phase), status.phase_done, status.phase_total, detail))
     if status.loss is not None:
         lines.append(_("loss {value}").format(value=number(status.loss)))
     lines += [alarm_line(alarm) for alarm in status.alarms if alarm.code not in ("failed", "died")]
@@ -194,7 +195,8 @@ def resume_hint(run: RunFolder) -> str:
 def status_json(status: RunStatus) -> dict[str, Any]:
     """A run's state for scripts."""
     names = (
-        *("number", "state", "step", "total_steps", "epoch", "epochs", "phase", "phase_done", "phase_total", "loss"),
+        *("number", "state", "step", "total_steps", "epoch", "epochs", "phase", "phase_done", "phase_total"),
+        *("phase_detail", "loss"),
         *(
             "step_seconds",
             "started",

@@ -208,14 +208,15 @@ def _show(chosen: RunFolder, *, as_json: bool) -> int:
     from lora_tui.runs.beginning import beginning_of
     from lora_tui.runs.gpu_memory import gpu_memory_of
     from lora_tui.runs.memory_policy import reached_by
+    from lora_tui.runs.quicker import quicker_words
     from lora_tui.runs.record import read_record
     from lora_tui.runs.settings_text import settings_of
     from lora_tui.runs.status import inspect
     from lora_tui.text.formats import bytes_text
 
+    record = read_record(chosen)
     status, files, gpus = inspect(chosen), checkpoint_files(chosen), gpu_memory_of(chosen)
     if as_json:
-        record = {name: value for name, value in read_record(chosen).items() if name != "dataset"}
         extra: dict[str, Any] = {
             "config": chosen.config_path,
             "log": chosen.log_path,
@@ -223,7 +224,7 @@ def _show(chosen: RunFolder, *, as_json: bool) -> int:
             "states": _names(chosen.state_dir),
             "samples": _names(chosen.samples_dir),
             "gpu_memory": [asdict(one) for one in gpus],
-            "record": record,
+            "record": {name: value for name, value in record.items() if name != "dataset"},
             **noted_json(chosen),
         }
         print_json({**status_json(status), **extra})
@@ -233,7 +234,9 @@ def _show(chosen: RunFolder, *, as_json: bool) -> int:
     asked = settings_of(chosen)
     for line in asked.lines if asked is not None else ():
         say(line)
-    began = beginning_of(read_record(chosen))
+    for word in quicker_words(record):
+        say(word)
+    began = beginning_of(record)
     if began is not None:
         say(began.sentence)
     for one in gpus:

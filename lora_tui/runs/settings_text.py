@@ -75,6 +75,7 @@ def described(config: Config) -> RunSettings:
     optimizer = plain(config.optimizer.kind, limit=LONGEST) if other else OPTIMIZER_FACTS[config.optimizer.type].title
     schedule = plain(learning.schedule_class, limit=LONGEST) if learning.schedule == "other" else learning.schedule
     packed = _(WEIGHTS[base]) if base in WEIGHTS else ""
+    kept = (packed, *([_("products in 8 bits")] if config.memory.products == "8bit" else [])) if packed else ()
     if config.steps.max_steps:
         length = ngettext("{n} step", "{n} steps", config.steps.max_steps).format(n=config.steps.max_steps)
     else:
@@ -82,7 +83,7 @@ def described(config: Config) -> RunSettings:
     what = (config.model.family, *named, f"{config.data.resolution} px")
     rate = _("lr {rate}").format(rate=f"{learning.unet_lr:g}")
     how = (optimizer, rate, schedule, _("batch {size}").format(size=config.steps.batch_size), length)
-    return RunSettings(adapter, optimizer, schedule, packed, (what, how, *([(packed,)] if packed else ())))
+    return RunSettings(adapter, optimizer, schedule, packed, (what, how, *([kept] if kept else ())))
 
 
 def adapter_name(network: Mapping[str, object]) -> str:

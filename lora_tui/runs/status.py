@@ -54,7 +54,8 @@ class RunStatus:
         number: the run's number within its project, 0 if it has none.
         state: one of :data:`STATES`.
         step, total_steps, epoch, epochs: how far it is.
-        phase: what the trainer is at (loading, caching, training …), with ``phase_done`` of ``phase_total``.
+        phase: what the trainer is at (loading, caching, training …), with ``phase_done`` of ``phase_total``;
+            ``phase_detail`` says of what.
         loss: of the last step.
         took: seconds from start to end of all its lives, once it has ended; what lay between them does not count.
         eta: seconds that are left while it trains; none until enough steps tell it.
@@ -78,6 +79,7 @@ class RunStatus:
     phase: str = ""
     phase_done: int = 0
     phase_total: int = 0
+    phase_detail: str = ""
     loss: float | None = None
     step_seconds: float | None = None
     started: float | None = None
@@ -207,6 +209,7 @@ def inspect(run: RunFolder) -> RunStatus:
         phase=str(phase.get("phase", ""))[:40] if lives else "",
         phase_done=_whole(phase, "done"),
         phase_total=_whole(phase, "total"),
+        phase_detail=str(phase.get("detail", ""))[:80] if lives else "",
         loss=as_number((found.step or {}).get("loss")),
         step_seconds=seconds,
         started=_started(record, job),

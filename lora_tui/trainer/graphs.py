@@ -24,6 +24,7 @@ from lora_tui.families.protocol import Model, Tensors
 from lora_tui.text import _, plain
 from lora_tui.trainer.material import Material
 from lora_tui.trainer.optim.storage import joined, views
+from lora_tui.trainer.record import record_quicker
 from lora_tui.trainer.session import Session
 from lora_tui.trainer.trainee import Trainee
 
@@ -326,6 +327,7 @@ def play_graphs(session: Session, material: Material, trainee: Trainee) -> None:
     def tell() -> None:
         if session.ranks.is_first:
             session.events.emit("graphs", shapes=graphs.shapes, reason=graphs.reason)
+            record_quicker(session, "graphs", shapes=graphs.shapes)
         if graphs.reason:
             _warn(session, graphs.reason)
 
@@ -337,6 +339,7 @@ def play_graphs(session: Session, material: Material, trainee: Trainee) -> None:
 
 def _warn(session: Session, reason: str) -> None:
     if session.ranks.is_first:
+        record_quicker(session, "graphs", reason=reason)
         text = _("steps are not played as CUDA graphs, they compute as ever: {reason}")
         session.warn(
             "graphs.failed", text.format(reason=plain(reason, limit=300)), _("Set memory.cuda_graphs to false.")

@@ -24,7 +24,7 @@ from lora_tui.dataset.origin import origins_of
 from lora_tui.dataset.scan import DatasetImage
 from lora_tui.places import expand
 from lora_tui.records.manifest import write_manifest
-from lora_tui.runs import beginning
+from lora_tui.runs import beginning, quicker
 from lora_tui.runs.record import read_record, update_record
 from lora_tui.runs.totals import ENTRY
 from lora_tui.text import _
@@ -60,6 +60,7 @@ def record_inputs(session: Session, data: Data, base: FileHashes) -> None:
             for lora in read_loras(config.model.loras)
         ],
         dataset=_fingerprint(data),
+        **{quicker.ENTRY: {}},
     )
     try:
         write_manifest(session.folder, _files(data, [*data.plan.train, *data.plan.validation]))
@@ -82,6 +83,16 @@ def record_beginning(session: Session) -> None:
     session.events.emit("began", **told)
     with contextlib.suppress(OSError):
         update_record(session.folder, **{beginning.ENTRY: told})
+
+
+def record_quicker(session: Session, kind: str, **told: Any) -> None:
+    """Note what became of ``compiled`` blocks or of ``graphs``; in one process for all."""
+    if not session.ranks.is_first:
+        return
+    before = read_record(session.folder).get(quicker.ENTRY)
+    entry = before if isinstance(before, dict) else {}
+    with contextlib.suppress(OSError):  # the events say it, too
+        update_record(session.folder, **{quicker.ENTRY: {**entry, kind: told}})
 
 
 def record_result(session: Session, **values: Any) -> None:

@@ -15,6 +15,7 @@ from lora_tui.records.best import best_name
 from lora_tui.records.rows import Row
 from lora_tui.runs.beginning import beginning_of
 from lora_tui.runs.folder import RunFolder
+from lora_tui.runs.quicker import quicker_words
 from lora_tui.runs.record import read_record
 from lora_tui.runs.settings_text import described
 from lora_tui.runs.status import RunStatus
@@ -38,7 +39,8 @@ class RunDetails:
     """One run, looked at closely.
 
     Attributes:
-        settings: the settings that say most, in pieces that stay whole, by the line.
+        settings: the settings that say most, and what became of compiled blocks and CUDA graphs, in pieces that stay
+            whole, by the line.
         began: what the time to its first step went into, in such pieces.
         base: its base model, where that is known.
         files: the LoRA files, oldest first, with their sizes in bytes.
@@ -65,7 +67,9 @@ def read_details(run: RunFolder) -> RunDetails:
     except OSError:
         story = None
     settings, base = _settings(run)
-    began, files = beginning_of(read_record(run)), _files(run.checkpoints_dir, ".safetensors")
+    record, files = read_record(run), _files(run.checkpoints_dir, ".safetensors")
+    quicker, began = quicker_words(record), beginning_of(record)
+    settings = (*settings, quicker) if quicker else settings
     return RunDetails(run, settings, began.words if began else (), base, files, _newest(run), story)
 
 

@@ -34,6 +34,7 @@ from lora_tui.runs.folder import RunFolder
 from lora_tui.runs.memory_policy import ENTRY, Policy
 from lora_tui.runs.record import update_record
 from lora_tui.runs.status import inspect
+from lora_tui.tui.run_details import read_details
 
 
 @pytest.fixture
@@ -137,6 +138,39 @@ def test_a_run_says_how_long_it_took_to_its_first_step(done: RunFolder, capsys: 
     update_record(done, beginning={"seconds": 6.9, "parts": {"libraries": 5.4, "loading": 1.5, "caching": 0.0}})
     assert command(["runs", "show", "done"]) == 0
     assert "first step after 6.9 s (libraries 5.4 s, loading 1.5 s)\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ({"compiled": {"programs": 1, "seconds": 41.3}}, ["blocks compiled (1 program)"]),
+        ({"compiled": {"programs": 12}, "graphs": {"shapes": 3}}, [
+            "blocks compiled (12 programs)", "steps played as CUDA graphs (3 shapes)",
+        ]),
+        ({"compiled": {"reason": "no g++\x1b[2J."}, "graphs": {"shapes": 0, "reason": "too new"}}, [
+            "blocks not compiled (no g++␛[2J)", "no CUDA graphs (too new)",
+        ]),
+        ({"compiled": {"programs": 0}, "graphs": 3}, []),
+        (["compiled"], []),
+    ],
+)  # fmt: skip
+def test_a_run_says_what_became_of_compiled_blocks_and_graphs(
+    told: object, words: list[str], done: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    update_record(done, quicker=told)
+    assert command(["runs", "show", "done"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert [line for line in shown if "compiled" in line or "CUDA" in line] == words
+    listed = [text for parts in read_details(done).settings for text in parts]
+    assert [text for text in listed if "compiled" in text or "CUDA" in text] == words
+
+
+def test_a_run_that_loads_says_what(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = make_run(project / "runs", "20260101-000000-loads")
+    add_lines(run, [event_line("phase", phase="loading", done=3, total=9, detail="compiling\x1b[2J blocks")])
+    with RunLock.acquire(run.lock_path), RunLock.acquire(run.keeper_lock_path):
+        assert command(["runs", "show", "loads"]) == 0
+    assert "loading   33%  3 of 9  compiling␛[2J blocks\n" in capsys.readouterr().out
 
 
 def test_a_run_that_ran_out_of_memory_says_what_it_came_to(done: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:

@@ -35,6 +35,10 @@ def test_optimizer_schedule_and_a_packed_base_are_told() -> None:
     settings = described(parse_config({**data, "memory": {"base_weights": "nf4"}, "steps": {"max_steps": 1}}))
     assert (settings.optimizer, settings.schedule) == ("Prodigy", "rex")
     assert settings.lines[1:] == ("Prodigy, lr 1, rex, batch 2, 1 step", "the base is packed in 4 bits (nf4)")
+    memory = {"base_weights": "int8", "products": "8bit"}
+    assert described(parse_config({**data, "memory": memory})).parts[2] == (
+        "the base is packed in 8 bits (int8)", "products in 8 bits",
+    )  # fmt: skip
     other = {"type": "other", "kind": "torch.optim.RAdam\x1b"}
     learning = {"schedule": "other", "schedule_class": "torch.optim.lr_scheduler.StepLR"}
     settings = described(parse_config({"optimizer": other, "learning": learning}))

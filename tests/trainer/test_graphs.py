@@ -12,12 +12,14 @@ from typing import Any, TypeVar
 
 import pytest
 import torch
-from learners import CPU, Learner, alike
+from learners import Learner, alike
 from lives import events, lean_config, live_here, lora, new_run, same_tensors
 from torch import Tensor
 
 from lora_tui.families.precision import autocast
 from lora_tui.runs.folder import RunFolder
+from lora_tui.runs.quicker import quicker_words
+from lora_tui.runs.record import read_record
 from lora_tui.trainer import graphs as module
 from lora_tui.trainer.graphs import CudaRecorder, Graphs
 
@@ -215,6 +217,9 @@ def test_a_run_that_is_played_learns_what_a_plain_one_does(
     played = lived(tmp_path / "played", base, few, cuda_graphs=True)
     told = events(played, "graphs")
     assert told[-1]["shapes"] > 0 and not told[-1]["reason"] and not events(played, "warning")
+    assert quicker_words(read_record(plain)) == ()
+    (words,) = quicker_words(read_record(played))
+    assert words.startswith(f"steps played as CUDA graphs ({told[-1]['shapes']} shape")
     close(lora(plain), lora(played), within=1e-3)
 
 
@@ -225,6 +230,7 @@ def test_without_cuda_a_run_says_so_once_and_goes_on(base: Path, few: Path, tmp_
     asked = lived(tmp_path / "asked", base, few, cuda_graphs=True)
     (warning,) = events(asked, "warning")
     assert warning["code"] == "graphs.failed" and "cpu has no CUDA graphs" in warning["message"]
+    assert quicker_words(read_record(asked)) == ("no CUDA graphs (cpu has no CUDA graphs)",)
     assert same_tensors(lora(plain), lora(asked))
 
 
