@@ -11,6 +11,7 @@ from textual.app import App
 from tui.driving import screen_text, soon
 
 from lora_tui.tui.widgets.dialog import AskPath, AskText, Choice, Choose, Confirm, Dialog
+from lora_tui.tui.widgets.footer import Keys
 from lora_tui.tui.widgets.text_field import TextField
 
 NONE_YET = "none yet"
@@ -66,6 +67,15 @@ async def test_choosing_one_of_many_by_typing() -> None:
     choices = [Choice(n, f"number {n}", "odd" if n % 2 else "even") for n in range(30)]
     assert await answer(lambda: Choose("Which", choices), *"17", "enter") == 17
     assert await answer(lambda: Choose("Which", choices), *"even", "down", "down", "enter") == 4
+
+
+async def test_the_box_of_a_long_choice_ends_below_its_keys() -> None:
+    app = Asking(lambda: Choose("Which", [Choice(n, f"number {n}") for n in range(30)]))
+    async with app.run_test(size=(80, 36)) as pilot:
+        await pilot.pause()
+        box, keys = app.screen.query_one("#box"), app.screen.query_one(Keys)
+        await soon(pilot, lambda: keys.region.bottom > 0)
+        assert keys.region.bottom == box.content_region.bottom
 
 
 async def test_a_choice_that_fits_nothing_cannot_be_taken() -> None:

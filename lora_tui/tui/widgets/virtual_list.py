@@ -291,6 +291,11 @@ class VirtualList(Acting, ScrollView, can_focus=True, inherit_bindings=False):
         self._keep_in_view()
         self.refresh()  # it may have been painted in its new size with the columns of the old one
 
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """All rows, up to a limit in shares of the screen, which a box that is as high as its content leaves out."""
+        rows, most = self.virtual_size.height, self.styles.max_height
+        return min(rows, int(most.resolve(container, viewport))) if most and most.symbol == "vh" else rows
+
     def notify_style_update(self) -> None:
         self._forget_strips()
         super().notify_style_update()
