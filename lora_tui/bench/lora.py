@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from lora_tui.bench import lora_full
+from lora_tui.bench import lora_full, lora_info
 from lora_tui.bench.common import Measure, median_interval, tell, timed
 from lora_tui.errors import UserError
 from lora_tui.text.translate import _
@@ -54,6 +54,7 @@ def measure(args: argparse.Namespace) -> Iterator[Measure]:
         lambda: _cut(one.dense() * 0.7 - other.dense() * 0.4),
         args.times,
     )
+    yield from lora_info.measure()
     if not args.skip_full:
         yield from lora_full.measure()
 

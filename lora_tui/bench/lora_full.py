@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from lora_tui.weights.operations.output import Pending
 
-BAKE_BYTES, EXTRACT_SECONDS, INFO_SECONDS = 2.5e9, 60.0, 0.2
+BAKE_BYTES, EXTRACT_SECONDS = 2.5e9, 60.0
 RANK = 16
 ROOM = 7_000_000_000
 """Bytes of disk that the files take."""

@@ -79,3 +79,14 @@ def test_a_command_that_cannot_be_timed_is_told(command: str, tmp_path: Path) ->
     with pytest.raises(UserError) as told:
         compare_with(words_of(command, {}), lambda _steps: None, 1, 1, tmp_path, lambda *_pair: None)
     assert told.value.place == "--peer"
+
+
+def test_lora_operations_are_measured_in_small(capsys: pytest.CaptureFixture[str]) -> None:
+    """Against the dense way on a narrow layer, and what a file of 10 GB is."""
+    assert main(["lora", "--width", "64", "--times", "1", "--skip-full", "--json"]) == 0
+    measures = {measure["name"]: measure for measure in json.loads(capsys.readouterr().out)["measures"]}
+    assert {"LoRA resize: difference to the dense way", "LoRA merge of two: difference to the dense way"} < set(
+        measures
+    )
+    assert all(measure["value"] < 1e-5 for name, measure in measures.items() if "difference" in name)
+    assert "10.1 GB, 300 layers" in measures["LoRA info"]["detail"] and measures["LoRA info"]["value"] > 0
