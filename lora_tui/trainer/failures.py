@@ -11,7 +11,7 @@ from lora_tui.text import plain
 
 #: Errors of the run itself that a person can mend; every other one says that the input is wrong.
 RUN_FAILURES = frozenset(
-    {"nan", "gpu.memory", "memory", "cache.gone", "weights.verify", "image.unreadable", "image.changed"}
+    {"nan", "gpu.memory", "memory", "cache.gone", "weights.verify", "image.unreadable", "image.changed", "gone"}
 )
 
 

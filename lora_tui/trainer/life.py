@@ -11,12 +11,13 @@ import transformers
 
 from lora_tui.config.estimate import storage_of
 from lora_tui.config.schema import Config
+from lora_tui.errors import UserError
 from lora_tui.families.devices import check_products, choose_devices, choose_dtype, launched_devices, use_threads
 from lora_tui.jobs.control import ControlInbox
 from lora_tui.jobs.events import EventWriter
 from lora_tui.jobs.launcher import Launched
 from lora_tui.runs.folder import RunFolder
-from lora_tui.text import _
+from lora_tui.text import _, plain
 from lora_tui.trackers import process as trackers
 from lora_tui.trainer.control import Controls, StopRun
 from lora_tui.trainer.failures import explain
@@ -72,6 +73,9 @@ def live(
     except StopRun as stop:
         outcome = _before(folder, stop)
     except Exception as error:
+        if not folder.root.is_dir():  # whatever failed of that
+            place = plain(str(folder.root))
+            raise UserError(_("The run folder is gone."), place=place, code="gone") from error
         record_result(session, reason="failed", code=explain(error).code)
         raise
     finally:

@@ -109,7 +109,7 @@ def take_state(folder: Path, snapshot: Snapshot, *, keep: int) -> Taken:
 def _write_state(
     folder: Path, step: int, files: Mapping[str, Mapping[str, Tensor]], manifest: bytes, keep: int
 ) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(exist_ok=True)  # not the run's: one that was deleted does not come back
     _remove_leftovers(folder)
     final = folder / f"{_PREFIX}{step:08d}"
     temporary = folder / f".writing-{final.name}"

@@ -81,6 +81,8 @@ def _stored(tensor: Tensor, dtype: torch.dtype, *, own: bool) -> Tensor:
 def write_lora(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> int:
     """Write a LoRA file atomically with its hashes in the metadata, read it back, return its size in bytes.
 
+    Its folder is made where it is missing, but not the one around that: a run that was deleted does not come back.
+
     ``sshs_model_hash`` is the sha256 of the tensors' bytes and ``sshs_legacy_hash`` the first 8 digits of that of
     64 KiB at offset 1 MiB, both over a serialisation with only ``ss_`` keys, as sd-scripts computes them.
 
@@ -90,7 +92,7 @@ def write_lora(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str,
     """
     hashed = _hashes(tensors, metadata)
     data = save_ordered(tensors, {**metadata, **hashed})
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(exist_ok=True)
     write_atomic(path, data)
     _verify(path, tensors)
     return len(data)

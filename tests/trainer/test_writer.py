@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +14,9 @@ import torch
 from lives import events, lean_config, live_here, new_run
 from support import until
 
+from lora_tui.errors import UserError
 from lora_tui.runs.folder import RunFolder
-from lora_tui.trainer import state
+from lora_tui.trainer import outputs, state
 from lora_tui.trainer.failures import explain
 from lora_tui.trainer.writer import BESIDE_BYTES, Taken, Writer
 
@@ -151,6 +153,29 @@ def test_the_training_goes_on_and_what_is_written_is_of_its_moment(
     for step in range(1, total):
         assert told.index(("step", step + 1)) < told.index(("state", step)) < told.index(("checkpoint", step + 1))
     assert events(run)[-1]["kind"] == "finished" and events(run)[-2]["kind"] == "state"
+
+
+@pytest.mark.parametrize("deleted_before", ["file", "state"])
+def test_a_run_that_is_deleted_ends_with_its_place_and_does_not_come_back(
+    deleted_before: str, base: Path, few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = new_run(tmp_path, _config(base, few))
+    if deleted_before == "state":
+        _each_state(monkeypatch, lambda step: shutil.rmtree(run.root) if step == 2 else None)
+    else:
+        write = outputs.write_lora
+
+        def delayed(path: Path, *more: Any) -> int:
+            if path.stem == "blob-000002":
+                shutil.rmtree(run.root)
+            return write(path, *more)
+
+        monkeypatch.setattr(outputs, "write_lora", delayed)
+    with pytest.raises(UserError) as caught:
+        live_here(run)
+    told = explain(caught.value)
+    assert (told.code, told.message, told.status) == ("gone", f"{run.root}: The run folder is gone.", 1)
+    assert not run.root.exists()
 
 
 def test_a_full_disk_ends_the_run_and_what_was_saved_before_stays(
