@@ -210,7 +210,7 @@ class Loop:
         try:
             step = self.position.step + 1
             images, loss, update = ladder.attempt(
-                "training", take, step=step, drop=undo.drop, again=undo.back, together=session.ranks.any
+                "training", take, step=step, drop=undo.drop, again=undo.back, ranks=session.ranks
             )
         except BaseException:
             self.trainee.stepper.discard()

@@ -21,9 +21,12 @@ from lora_tui.jobs.events import EventWriter
 from lora_tui.orphans import end_with_parent
 from lora_tui.runs.folder import RunFolder
 from lora_tui.text import set_language
+from lora_tui.trainer.memory.peak import peak_of
 
 RESET_PEAK = "5"
 """What ``/proc/self/clear_refs`` takes to forget the highest resident size (proc(5), Linux 4.0)."""
+
+WHO = "probe"
 
 
 class Peaks:
@@ -53,10 +56,9 @@ class Peaks:
     def _take(self) -> int:
         torch = sys.modules.get("torch")
         if torch is not None and torch.cuda.is_initialized():
-            self.reserved = max(self.reserved, int(torch.cuda.max_memory_reserved()))
-            most = int(torch.cuda.max_memory_allocated())
-            torch.cuda.reset_peak_memory_stats()
-            return most
+            found = peak_of().forget(WHO)
+            self.reserved = max(self.reserved, found.reserved)
+            return found.allocated
         most = _highest_resident()
         with contextlib.suppress(OSError):
             Path("/proc/self/clear_refs").write_text(RESET_PEAK, "ascii")

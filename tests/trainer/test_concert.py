@@ -60,7 +60,7 @@ def test_all_take_the_same_step_down_when_one_runs_out_of_memory(run: RunFolder,
             weight.grad = None  # what an update does to one that broke off
             return add_up_gradients(ranks, [weight], find)
 
-        images, _loss = ladder.attempt("training", work, step=3, together=ranks.any)
+        images, _loss = ladder.attempt("training", work, step=3, ranks=ranks)
         assert weight.grad is not None
         return tries, images, ladder.policy, weight.grad.tolist()
 
@@ -77,7 +77,7 @@ def test_none_is_left_waiting_where_nothing_helps(run: RunFolder, tmp_path: Path
         def work() -> tuple[int, Tensor]:
             raise torch.OutOfMemoryError("out of memory")
 
-        ladder_of(run, ranks).attempt("training", lambda: add_up_gradients(ranks, [], work), step=1, together=ranks.any)
+        ladder_of(run, ranks).attempt("training", lambda: add_up_gradients(ranks, [], work), step=1, ranks=ranks)
 
     assert [type(error) for error in together(tmp_path, part, part)] == [NoRungLeft] * 2
 

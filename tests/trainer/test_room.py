@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,18 @@ import pytest
 import torch
 from lives import draw_dataset, events, live_here, lora, micro_config, new_run, same_tensors
 from squeeze import Limit, small_machine
+from test_ranks import together
 
 from lora_tui.bench.flux_model import write_flux_model
 from lora_tui.config.load import dump_config
 from lora_tui.jobs.events import EventWriter
 from lora_tui.runs.folder import RunFolder
 from lora_tui.runs.memory_policy import Policy, reached_by
-from lora_tui.trainer.memory import room
+from lora_tui.trainer.memory import peak, room
 from lora_tui.trainer.memory.ladder import Ladder
+from lora_tui.trainer.memory.peak import Most, Peak
 from lora_tui.trainer.memory.room import PATIENCE, UPDATES, Room, Use
+from lora_tui.trainer.ranks import Alone, Ranks
 
 CPU = torch.device("cpu")
 Searched = Callable[..., tuple[Room, list[float]]]
@@ -34,6 +38,7 @@ def searched(monkeypatch: pytest.MonkeyPatch) -> Searched:
         for _update in range(updates):
             monkeypatch.setattr(room, "use_of", lambda _device: use(taken[-1]))
             search.begin()
+            search.meet(Alone(), short=False)
             share = search.next_share(taken[-1])
             taken.append(taken[-1] if share is None else share)
         return search, taken
@@ -56,6 +61,80 @@ def test_two_measures_tell_the_smallest_share_that_fits(
     search, taken = searched(lambda share: Use(int(500 + 400 * (1 - share)), there), asked=asked, updates=3 * UPDATES)
     assert taken[-1] == found and not search.searching
     assert taken[:UPDATES] == [asked] * UPDATES
+
+
+@pytest.mark.parametrize(("theirs", "found"), [(1000, 0.0), (800, 0.5), (660, 1.0), (550, 1.0)])
+def test_of_several_gpus_the_one_with_the_least_room_decides(
+    theirs: int, found: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
+    config = micro_config(tmp_path, tmp_path, memory={"gradient_checkpointing": True, "when_room": "adapt"})
+    run = RunFolder.create(tmp_path, "run", dump_config(config), {})
+    shares: dict[int | None, float] = {}
+    asked_of: list[int | None] = []
+
+    def use_of(device: torch.device) -> Use:
+        asked_of.append(device.index)
+        return Use(int(500 + 400 * (1 - shares[device.index])), 1000 if device.index == 0 else theirs)
+
+    monkeypatch.setattr(room, "use_of", use_of)
+
+    def part(ranks: Ranks) -> float:
+        ladder = Ladder(run, config, EventWriter(run.events_path), torch.device("cpu", ranks.number))
+        ladder.tells = ranks.is_first
+        for step in range(1, 3 * UPDATES):
+            ladder.policy = replace(ladder.policy, checkpointed=ranks.agree(ladder.policy.checkpointed))
+            shares[ranks.number] = ladder.policy.checkpointed
+            ladder.attempt("training", lambda: None, step=step, ranks=ranks)
+        return ladder.policy.checkpointed
+
+    assert together(tmp_path, part, part) == [found, found]
+    assert asked_of.count(0) <= asked_of.count(1) <= asked_of.count(0) + 1 < 3 * UPDATES, "they measure no longer"
+
+
+class Card:
+    """Counts as torch does on one GPU."""
+
+    def __init__(self) -> None:
+        self.now = self.peak = 0
+
+    def take(self, size: int) -> None:
+        self.now += size
+        self.peak = max(self.peak, self.now)
+
+    def forget(self, _device: int) -> None:
+        self.peak = self.now
+
+
+def test_what_one_forgets_others_still_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A probe looks at each phase, and within one the room of each update is measured."""
+    card, one = Card(), Peak(0)
+    monkeypatch.setattr(peak, "_counted", lambda _device: Most(card.peak, 2 * card.peak))
+    monkeypatch.setattr(peak, "_begin_anew", card.forget)
+    card.take(900)  # loading
+    card.take(-600)
+    assert one.forget("probe") == Most(900, 1800)
+    card.take(400)
+    card.take(-400)
+    one.forget("room")
+    card.take(100)
+    card.take(-100)
+    assert one.most("room") == Most(400, 800)
+    assert one.forget("probe") == Most(700, 1400), "since it last asked, whatever was forgotten between"
+    assert one.most("room") == Most(400, 800)
+    assert one.forget("probe") == Most(300, 600)
+    assert one.most("another") == Most(900, 1800), "since the process began"
+
+
+@pytest.mark.gpu
+def test_a_gpu_is_measured_by_several_at_once() -> None:
+    one, size = peak.peak_of(), 64 << 20
+    one.forget("probe")
+    before = one.most("probe").allocated
+    torch.empty(size, dtype=torch.uint8, device="cuda")
+    one.forget("room")
+    assert one.most("room").allocated < before + size <= one.most("probe").allocated
+    assert torch.cuda.max_memory_allocated() < before + size
 
 
 def test_nothing_is_looked_for_where_nobody_counts(searched: Searched) -> None:

@@ -25,8 +25,11 @@ from lora_tui.text import N_, _
 from lora_tui.trainer.memory.room import Room
 from lora_tui.trainer.memory.rungs import Place, Scene, next_rung
 from lora_tui.trainer.memory.shortage import give_back, is_shortage
+from lora_tui.trainer.ranks import Alone, Ranks
 
 T = TypeVar("T")
+
+_ALONE = Alone()
 
 CODE = "gpu.memory"
 """Of the failure when no rung is left, as a death of the same cause has it."""
@@ -109,7 +112,7 @@ class Ladder:
         step: int = 0,
         drop: Callable[[], object] = lambda: None,
         again: Callable[[], object] = lambda: None,
-        together: Callable[[bool], bool] = bool,
+        ranks: Ranks = _ALONE,
     ) -> T:
         """The result of ``work``, which is done again from its beginning as long as memory runs out and a rung is left.
 
@@ -117,8 +120,8 @@ class Ladder:
             step: where the run is, for what is said.
             drop: lets go of what a try that failed has left in memory; called before anything is moved.
             again: puts back what a try has changed; called before the next one, with the rung already taken.
-            together: where several processes try at the same time: whether memory ran out in any of them, asked after
-                every try by each; all of them step down then.
+            ranks: those who try at the same time and meet after every try: where memory ran out in any of them, all
+                step down.
 
         Raises:
             NoRungLeft: memory runs out all the same.
@@ -136,7 +139,7 @@ class Ladder:
                     raise
                 short = True
             # Only here, when the error and the frames that it holds are gone, can their memory be given back.
-            if not together(short):
+            if not (self._room.meet(ranks, short=short) if place == "training" else ranks.any(short)):
                 if place == "training":
                     self._take_room(step)
                 return result  # type: ignore[return-value]
