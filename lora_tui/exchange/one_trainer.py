@@ -16,6 +16,7 @@ from lora_tui.exchange.one_trainer_keys import (
     CONCEPTS,
     DISTRIBUTIONS,
     MODELS,
+    MULTIPLIED,
     OPTIMIZER_NAMES,
     PEFT,
     PRECISIONS,
@@ -88,8 +89,9 @@ def _model(draft: Draft, places: Places) -> None:
             draft.take(key, {setting: PRECISIONS.get(str(given.get(key)), given.get(key))})
     for part in DENOISERS:
         if f"{part}.weight_dtype" in given:
-            bits = QUANTIZED.get(str(given.get(f"{part}.weight_dtype")), "full")
-            draft.take(f"{part}.weight_dtype", {"memory.base_weights": bits})
+            kind = str(given.get(f"{part}.weight_dtype"))
+            products = {"memory.products": "8bit"} if kind in MULTIPLIED else {}
+            draft.take(f"{part}.weight_dtype", {"memory.base_weights": QUANTIZED.get(kind, "full"), **products})
     checkpoint = given.first("gradient_checkpointing", *(f"{part}.gradient_checkpointing" for part in DENOISERS))
     if checkpoint in given:
         on = is_on(given.get(checkpoint)) and str(given.get(checkpoint)) != "OFF"

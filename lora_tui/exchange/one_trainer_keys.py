@@ -22,6 +22,8 @@ QUANTIZED = {
     "FLOAT_8": "fp8", "FLOAT_W8A8": "fp8", "INT_8": "int8", "INT_W8A8": "int8", "NFLOAT_4": "nf4", "GGUF": "nf4",
     "GGUF_A8_FLOAT": "nf4", "GGUF_A8_INT": "nf4",
 }  # fmt: skip
+MULTIPLIED = frozenset({"FLOAT_W8A8", "INT_W8A8"})
+"""Types whose layers multiply in 8 bits, forward and back, and are not only kept so."""
 SCHEDULES = {
     "CONSTANT": "constant", "LINEAR": "linear", "COSINE": "cosine", "COSINE_WITH_RESTARTS": "cosine_with_restarts",
     "COSINE_WITH_HARD_RESTARTS": "cosine_with_restarts", "REX": "rex", "ADAFACTOR": "constant",

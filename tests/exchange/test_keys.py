@@ -208,6 +208,22 @@ def test_every_key_of_onetrainer_has_a_fate(tmp_path: Path) -> None:
     assert found.config.optimizer.type == "adamw8bit"
 
 
+@pytest.mark.parametrize(
+    ("kind", "memory"),
+    [
+        ("INT_W8A8", ("int8", "8bit")), ("FLOAT_W8A8", ("fp8", "8bit")), ("FLOAT_8", ("fp8", "full")),
+        ("NFLOAT_4", ("nf4", "full")), ("BFLOAT_16", ("full", "full")),
+    ],
+)  # fmt: skip
+def test_layers_that_multiply_in_8_bits_in_onetrainer_do_so_here(
+    kind: str, memory: tuple[str, str], tmp_path: Path
+) -> None:
+    values = {"training_method": "LORA", "model_type": "FLUX_DEV_1", "transformer": {"weight_dtype": kind}}
+    found = imported(tmp_path, "a.json", json.dumps({"peft_type": "LORA", "concepts": [], **values}))
+    assert found.format == "onetrainer"
+    assert (found.config.memory.base_weights, found.config.memory.products) == memory
+
+
 @pytest.mark.parametrize("shape", ["screen", "api"])
 def test_every_value_of_the_nodes_of_fluxtrainer_has_a_fate(tmp_path: Path, shape: str) -> None:
     own: dict[str, Any] = {
