@@ -25,7 +25,7 @@ def build(commands: Any) -> None:
     score.add_argument("--dir", type=Path, default=Path(), metavar="DIR", help=_("the project to look in"))
     score.add_argument("--detach", action="store_true", help=_("score in the background, and return at once"))
     score.add_argument("--json", action="store_true", help=_("print one JSON document"))
-    score.set_defaults(action=_score)
+    score.set_defaults(action=_score, require=_require)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -58,6 +58,19 @@ def _whole(name: str) -> str:
 
     path = expand(name)
     return str(path.absolute()) if is_folder(path) else name
+
+
+def _require(args: argparse.Namespace) -> None:
+    """Refuse what could not be scored as things are.
+
+    Raises:
+        UserError: there is no such grid, it cannot be read, or a model is named that is none.
+    """
+    from lora_tui.grids.ask import grid_called
+
+    folder = grid_called(args.target, args.dir)
+    folder.read()
+    scoring_of(args, folder.root)
 
 
 def _score(args: argparse.Namespace) -> int:

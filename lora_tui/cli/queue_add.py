@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
         raise Usage(_("Say what is to be done: train CONFIG, tag DIR, prepare SRC DST, …"), command="queue add")
     words = [*_SHORT.get(words[0], (words[0],)), *words[1:]]
     after = _numbers(args.after)
-    wish = _training(words[1:], checked=not after) if words[0] == "train" else _command(words)
+    wish = _training(words[1:], checked=not after) if words[0] == "train" else _command(words, checked=not after)
     return put(wish, args, after)
 
 
@@ -215,11 +215,16 @@ def _resumption(args: argparse.Namespace) -> Wish:
     )
 
 
-def _command(words: Sequence[str]) -> Wish:
-    """The wish for any other command; what its own parser refuses is refused now."""
+def _command(words: Sequence[str], *, checked: bool) -> Wish:
+    """The wish for any other command; what its own parser refuses is refused now, and so is what it lacks.
+
+    Args:
+        checked: false for one that comes after other jobs, which may make what is missing now; it is only said then.
+    """
     from importlib import import_module
 
     from lora_tui.cli.main import COMMANDS, Parser, Usage
+    from lora_tui.cli.output import note
     from lora_tui.jobs.queue.door import Wish
     from lora_tui.jobs.queue.kinds import NEVER, kind_named, kind_of
 
@@ -234,5 +239,14 @@ def _command(words: Sequence[str]) -> Wish:
         told = parser.parse_args(getattr(module, "words", list)(wanted[1:]))
     except SystemExit as error:  # --help
         raise Usage(_("A request for help cannot be queued."), command="queue add") from error
+    if require := getattr(told, "require", None):
+        try:
+            require(told)
+        except UserError as error:
+            if checked:
+                made = _("If an earlier job makes it, name that job: --after ID")
+                raise UserError(error.message, place=error.place, remedy=f"{error.remedy} {made}",
+                                code=error.code) from error  # fmt: skip
+            note(_("As things are now it could not start: {reason}").format(reason=error))
     gpus = 0 if getattr(told, "device", "") == "cpu" else None
     return Wish(tuple(wanted), folder=str(Path.cwd()), gpus=gpus)

@@ -139,6 +139,16 @@ def test_a_training_after_others_may_lack_what_they_make(config: Path, asked: As
     assert "As things are now" in err
 
 
+def test_a_grid_that_is_not_there_is_scored_only_after_what_makes_it(config: Path, asked: Asked) -> None:
+    status, told, _err = asked("queue", "add", "grid", "score", "light", "--json")
+    assert (status, told["error"]["code"]) == (2, "grid.not_found")
+    assert "there is no grid light" in told["error"]["message"] and "--after ID" in told["error"]["remedy"]
+    assert not read_queue().jobs
+    asked("queue", "add", "prepare", "images", "made", "--size", "64")
+    status, told, err = asked("queue", "add", "grid", "score", "light", "--after", "1", "--json")
+    assert (status, told["kind"]) == (0, "score") and "there is no grid light" in err
+
+
 def test_any_command_that_ends_can_be_queued_and_says_what_it_is(config: Path, asked: Asked) -> None:
     asked("queue", "add", "prepare", "images", "made", "--size", "64", "--detach")
     asked("queue", "add", "tag", "images", "--model", "x", "--after", "1")

@@ -46,6 +46,8 @@ def _of_work(job: QueueJob, queue: Queue) -> QueueJob:
     word, status = read_job(root), inspect(RunFolder(root))
     if status.alive:  # on another machine
         return job
+    if status.code == "gone" and job.kind != "train":
+        return _ended(job, "failed", _("The folder in which it worked is gone: {folder}.").format(folder=root), "")
     if status.code == "never" and job.starts < MOST_STARTS:
         return _again(job, queue, starts=job.starts)
     if word is not None and word.ended is None and status.state == "died" and status.can_resume:

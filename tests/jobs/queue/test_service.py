@@ -314,11 +314,13 @@ def test_jobs_that_cannot_be_done_fail_in_words_and_the_next_goes_on(
     open_gate("c", ours)
     door.release_all()
     begun(deleted, "b", ours)
-    shutil.rmtree(read_queue().jobs[deleted].place)
+    place = read_queue().jobs[deleted].place
+    shutil.rmtree(place)
     comes(last, "done")
     assert [state(number) for number in (no_folder, damaged, deleted)] == ["failed"] * 3
     assert "gone" in read_queue().jobs[no_folder].message
     assert "rnak" in read_queue().jobs[damaged].message
+    assert read_queue().jobs[deleted].message == f"The folder in which it worked is gone: {place}."
     assert not list_runs(project / "runs")
 
 
