@@ -8,13 +8,8 @@ from typing import Any
 import torch
 
 
-def autocast(
-    device: torch.device, dtype: torch.dtype, *, cached: bool = True
-) -> contextlib.AbstractContextManager[Any]:
-    """Arithmetic in ``dtype`` where it is a half precision; what is kept in float32 stays so.
-
-    ``cached``: weights that learn are converted once within it.
-    """
+def autocast(device: torch.device, dtype: torch.dtype) -> contextlib.AbstractContextManager[Any]:
+    """Arithmetic in ``dtype`` where it is a half precision; what is kept in float32 stays so."""
     if dtype == torch.float32:
         return contextlib.nullcontext()
-    return torch.autocast(device.type, dtype=dtype, cache_enabled=cached)
+    return torch.autocast(device.type, dtype=dtype)

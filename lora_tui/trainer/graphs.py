@@ -5,11 +5,16 @@ met once is computed as ever. Before anything that was recorded is used, it is p
 with plain passes. Only passes with gradients are played: samples and validation compute as ever.
 
 What was recorded reads weights, and the memory of what it makes, from where they lay: it is forgotten when they may go
-elsewhere. What cannot be recorded computes as ever, with one warning.
+elsewhere. What cannot be recorded computes as ever, with one warning; so does a run whose memory does not suffice for
+what recordings keep.
+
+No other graph of autograd that has gradients of the same weights may be alive while a pass is recorded: where gradients
+go to is a node that all of them share, and it belongs to the stream of the first.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -32,7 +37,7 @@ T = TypeVar("T")
 Key = tuple[tuple[str, torch.Size, torch.dtype, bool], ...]
 
 LIMIT = 24
-"""Shapes that are recorded; each keeps its output and gradients, the rest of its memory is shared by all."""
+"""Shapes that are recorded; each keeps its inputs and its output, the rest of its memory is shared by all."""
 WARM_UPS = 3
 """Passes before a recording, in which libraries choose what they compute with."""
 BAND = {torch.float32: 1e-3, torch.float16: 2e-2, torch.bfloat16: 5e-2}
@@ -70,11 +75,26 @@ class CudaRecorder:
         torch.cuda.synchronize()
 
     def record(self, work: Callable[[], T]) -> tuple[T, Callable[[], object]]:
-        graph = torch.cuda.CUDAGraph()
-        # Threads that read ahead pin memory meanwhile, which is no part of it.
-        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
-            found = work()
+        graph, before = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
+        try:
+            # Threads that read ahead pin memory meanwhile, which is no part of it.
+            with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
+                found = work()
+        except BaseException:
+            self._leave(before)
+            raise
         return found, graph.replay
+
+    def _leave(self, before: torch.cuda.Stream) -> None:
+        """Be outside of a recording that broke off, which torch leaves halfway where it cannot be ended.
+
+        Then the stream of the recording would stay the one to work in, and the allocator would take it to go on: the
+        pool would never be given back, nor anything that is cached while memory is short.
+        """
+        torch.cuda.set_stream(before)
+        with contextlib.suppress(RuntimeError):  # says that it was ended, and then the graph gives back its pool itself
+            torch._C._cuda_endAllocateToPool(before.device_index, self._pool)
+            torch._C._cuda_releasePool(before.device_index, self._pool)
 
 
 Predict = Callable[[Tensor, Tensor, Tensors], Tensor]
@@ -88,9 +108,13 @@ class _Recorded:
     """
 
     def __init__(
-        self, predict: Callable[[Tensors], Tensor], parameters: Sequence[Tensor], inputs: Tensors, recorder: Recorder
-    ) -> None:
-        """Record ``predict`` of ``inputs``; any error of it goes on."""
+        self, predict: Callable[[Tensors], Tensor], parameters: Sequence[Tensor], inputs: Tensors, recorder: Recorder,
+        shelf: Sequence[Tensor],
+    ) -> None:  # fmt: skip
+        """Record ``predict`` of ``inputs``; any error of it goes on.
+
+        ``shelf``: like ``parameters``; all passes leave the gradients of these there, as only one is ever looked at.
+        """
         self.inputs = {
             name: tensor.detach().clone().requires_grad_(tensor.requires_grad) for name, tensor in inputs.items()
         }
@@ -104,7 +128,12 @@ class _Recorded:
             return made["output"]
 
         def backward() -> tuple[Tensor | None, ...]:
-            return torch.autograd.grad(made["output"], wanted, self._above, allow_unused=True)
+            found = torch.autograd.grad(made["output"], wanted, self._above, allow_unused=True)
+            own = [(place, new) for place, new in zip(shelf, found, strict=False) if new is not None]
+            if own:
+                torch._foreach_copy_([place for place, _new in own], [new for _place, new in own])
+            left = [None if new is None else place for place, new in zip(shelf, found, strict=False)]
+            return (*left, *found[len(shelf) :])
 
         def both() -> None:
             self._above = torch.zeros_like(forward())
@@ -200,6 +229,8 @@ class Graphs:
     _recorded: dict[Key, _Recorded] = field(default_factory=dict, init=False)
     _places: tuple[int, ...] = field(default=(), init=False)
     _own: Recorder | None = field(default=None, init=False)
+    _shelf: list[Tensor] = field(default_factory=list, init=False)  # of gradients, for all that is recorded
+    _kept: bool = field(default=False, init=False)  # something was recorded at some time
     _anchor: Tensor = field(init=False)
 
     def __post_init__(self) -> None:
@@ -213,7 +244,15 @@ class Graphs:
     def forget(self) -> None:
         """Let go of all that was recorded; it is recorded anew when it is met again."""
         self._recorded.clear()
-        self._own, self.under_way = None, False
+        self._own, self._shelf, self.under_way = None, [], False
+
+    def make_room(self) -> bool:
+        """Give it up for good, as memory is short; whether it had any."""
+        if self.reason or not self._kept:
+            return False
+        self._give_up(_("memory ran out."))
+        self.changed()
+        return True
 
     def predict(self, noisy: Tensor, timesteps: Tensor, conditioning: Tensors) -> Tensor:
         """What the model predicts, with gradients. Within :func:`~lora_tui.families.precision.autocast`."""
@@ -238,7 +277,7 @@ class Graphs:
         if found is None and self._met[key] > 1 and self.shapes < self.limit:
             found = self._record(inputs)
             if found is not None:
-                self._recorded[key] = found
+                self._recorded[key], self._kept = found, True
             self.changed()
         return found
 
@@ -246,13 +285,14 @@ class Graphs:
         """``inputs`` recorded and found to be right; none where that failed, which gives it up for good."""
         device, dtype = self.model.device, self.model.dtype
         try:
-            with autocast(device, dtype, cached=False):
+            with torch.autocast(device.type, enabled=False):  # as the way back is computed elsewhere
                 checked = {name: _other(tensor) for name, tensor in inputs.items()}
                 right = self._plain(checked)
                 self._own = self._own or self.recorder()
-                recorded = _Recorded(self._of, self.parameters, inputs, self._own)
+                self._shelf = self._shelf or [torch.zeros_like(parameter) for parameter in self.parameters]
+                recorded = _Recorded(self._of, self.parameters, inputs, self._own, self._shelf)
                 output = recorded.forward(checked).clone()
-                found = [output, *recorded.backward(torch.ones_like(output))]
+                found = [output, *recorded.backward(_slope(output))]
             off = _distance(found, right)
         except Exception as error:  # of any kind: nothing was changed, and plain passes meet what is not of recording
             self._give_up(_first_line(error))
@@ -263,14 +303,20 @@ class Graphs:
         return recorded
 
     def _of(self, inputs: Tensors) -> Tensor:
+        """The prediction, with weights that learn converted in it and not before: a recording must hold that, too."""
         told = {name.removeprefix("told."): tensor for name, tensor in inputs.items() if name.startswith("told.")}
-        return self.model.predict(inputs["noisy"], inputs["timesteps"], told)
+        torch.clear_autocast_cache()
+        try:
+            with autocast(self.model.device, self.model.dtype):
+                return self.model.predict(inputs["noisy"], inputs["timesteps"], told)
+        finally:
+            torch.clear_autocast_cache()  # which the step's own around it would do later
 
     def _plain(self, inputs: Tensors) -> list[Tensor | None]:
-        """Output and gradients of plain passes, for gradients of ones."""
+        """Output and gradients of plain passes, for the gradient that :func:`_slope` gives."""
         output = self._of(inputs)
         wanted = [*self.parameters, *(tensor for tensor in inputs.values() if tensor.requires_grad)]
-        gradients = torch.autograd.grad(output, wanted, torch.ones_like(output), allow_unused=True)
+        gradients = torch.autograd.grad(output, wanted, _slope(output), allow_unused=True)
         return [output.detach(), *gradients]
 
     def _give_up(self, reason: str) -> None:
@@ -283,6 +329,11 @@ def _other(tensor: Tensor) -> Tensor:
     if tensor.is_floating_point():
         return (tensor.detach() * 0.5).requires_grad_(tensor.requires_grad)
     return tensor.clone() if tensor.dtype == torch.bool else tensor // 2
+
+
+def _slope(output: Tensor) -> Tensor:
+    """A gradient of ``output`` to compare with; of norm 1, so that sums of it stay within half precision."""
+    return torch.full_like(output, output.numel() ** -0.5, requires_grad=False)
 
 
 def _distance(found: Sequence[Tensor | None], right: Sequence[Tensor | None]) -> float:
@@ -334,6 +385,7 @@ def play_graphs(session: Session, material: Material, trainee: Trainee) -> None:
     graphs.changed = tell
     material.step = replace(material.step, predict=graphs.predict)
     ladder.idle.append(graphs.forget)
+    ladder.spare.append(graphs.make_room)
     ladder.changed.append(lambda _policy: graphs.forget())
 
 

@@ -268,13 +268,17 @@ class Loop:
                 taken.append(next(batches))
             for part, share in parts_of(taken[place], session.ladder.policy.images):
                 with self.trainee.adapter.learning(self._dropout_seed(number), share):
-                    errors = self.material.step.losses(part)
-                    error = errors.sum() / full
-                    self.trainee.stepper.backward(error)
-                losses.append(error.detach())
-                self.measures.note(errors, part.inputs["timesteps"])
+                    losses.append(self._learn_from(part, full))
             images += taken[place].images
         return images, torch.stack(losses).sum() if losses else torch.zeros((), device=session.device)
+
+    def _learn_from(self, part: Prepared, full: int) -> Tensor:
+        """Add gradients of ``part`` of ``full`` images to those that wait; its loss, of whose graph nothing stays."""
+        errors = self.material.step.losses(part)
+        error = errors.sum() / full
+        self.trainee.stepper.backward(error)
+        self.measures.note(errors, part.inputs["timesteps"])
+        return error.detach()
 
     def _dropout_seed(self, batch: int) -> int:
         return keyed_seed(self.plan.seed, "dropout", self.position.step, batch)

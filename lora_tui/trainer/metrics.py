@@ -11,7 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-BEHIND = 64  # steps that may be on their way before the oldest is waited for
+BEHIND = 4
+"""Steps that may be on their way before the oldest is waited for.
+
+That many keep the device busy whatever is done between two of them. With more, steps that take few launches (CUDA
+graphs) would be counted, timed and asked to stop long before the device comes to them."""
 
 
 @dataclass
@@ -58,7 +62,7 @@ class Drain:
         if self._cuda:
             host = torch.empty(len(values), dtype=torch.float32, pin_memory=True)
             host.copy_(values, non_blocking=True)
-            ready = torch.cuda.Event()
+            ready = torch.cuda.Event(blocking=True)  # a wait takes no core from those who prepare batches
             ready.record()
             values = host
         self._pending.append(_Pending(values, ready, fields))

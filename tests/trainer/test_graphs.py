@@ -16,12 +16,16 @@ from learners import Learner, alike
 from lives import events, lean_config, live_here, lora, new_run, same_tensors
 from torch import Tensor
 
+from lora_tui.config.load import load_config
 from lora_tui.families.precision import autocast
+from lora_tui.jobs.events import EventWriter
 from lora_tui.runs.folder import RunFolder
 from lora_tui.runs.quicker import quicker_words
 from lora_tui.runs.record import read_record
 from lora_tui.trainer import graphs as module
+from lora_tui.trainer.compiled import Compiled
 from lora_tui.trainer.graphs import CudaRecorder, Graphs
+from lora_tui.trainer.memory.ladder import Ladder, Shortage
 
 T = TypeVar("T")
 
@@ -129,6 +133,62 @@ def test_text_that_learns_gets_its_gradient(tmp_path: Path) -> None:
     alike(plain(4), played(4)[:1] + plain_gradients(learner, 4))  # frozen again is another shape
 
 
+def test_what_is_recorded_computes_in_the_types_of_plain_passes(tmp_path: Path) -> None:
+    """The way back outside of autocast, as a step's is; gradients of all shapes in the same memory."""
+    learner, mixed = Learner(tmp_path, "sd15", dtype=torch.bfloat16), []
+
+    class Watched(Again):
+        def record(self, work: Callable[[], T]) -> tuple[T, Callable[[], object]]:
+            mixed.append(torch.is_autocast_enabled("cpu"))
+            return super().record(work)
+
+    graphs = graphs_of(learner, Watched)
+    played = Batches(learner, graphs.predict)
+    for number, width in ((1, 8), (2, 8), (3, 12), (4, 12)):
+        played(number, width)
+    assert mixed == [False] * 4 and not graphs.reason
+    one, other = graphs._recorded.values()
+    assert all(first is second for first, second in zip(one._gradients, other._gradients, strict=True))
+
+
+@pytest.mark.slow
+def test_compiled_blocks_are_recorded_as_they_are(tmp_path: Path) -> None:
+    learner, compiled = Learner(tmp_path, "flux", dtype=torch.bfloat16), Compiled()
+    compiled.take(learner.network, backend="eager")
+    graphs = graphs_of(learner, Again)
+    played = Batches(learner, graphs.predict)
+    played(1)
+    before = compiled.programs
+    played(2)
+    played(3)
+    assert graphs.shapes == 1 and not graphs.reason and before > 0
+    assert compiled.programs == before
+
+
+def test_where_memory_is_short_it_is_given_up_before_anything_else(base: Path, few: Path, tmp_path: Path) -> None:
+    run = new_run(tmp_path, lean_config(base, few))
+    config = load_config(run.config_path)
+    learner, told = Learner(tmp_path, "sd15"), list[str]()
+    graphs = graphs_of(learner, Again)
+    graphs.changed = lambda: told.append(graphs.reason)
+    ladder = Ladder(run, config, EventWriter(run.events_path), torch.device("cpu"))
+    ladder.idle.append(graphs.forget)
+    ladder.spare.append(graphs.make_room)
+    policy, played = ladder.policy, Batches(learner, graphs.predict)
+    played(1)
+    played(2)
+    ladder.step_down(Shortage("training", 1))
+    assert not graphs.shapes and not graphs.reason and ladder.policy == policy
+    played(3)
+    assert graphs.shapes == 1
+    ladder.step_down(Shortage("training", 2))
+    assert not graphs.shapes and graphs.reason == told[-1] == "memory ran out." and ladder.policy == policy
+    played(4)
+    assert not graphs.shapes
+    ladder.step_down(Shortage("training", 3))
+    assert ladder.policy != policy
+
+
 def plain_gradients(learner: Learner, number: int) -> list[Tensor]:
     batches = Batches(learner, learner.model.predict)
     batches.clear()
@@ -223,6 +283,33 @@ def test_a_run_that_is_played_learns_what_a_plain_one_does(
     close(lora(plain), lora(played), within=1e-3)
 
 
+def test_no_graph_of_a_batch_before_is_alive_when_one_is_predicted(
+    base: Path, few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or gradients would go to nodes of the stream that it was computed in, which no recording may wait for."""
+    predict, alive = Graphs.predict, []
+    monkeypatch.setattr(module, "CudaRecorder", Broken)
+
+    def watched(graphs: Graphs, *inputs: Any) -> Tensor:
+        with torch.enable_grad():
+            meets = gathers(graphs.parameters[0])
+        alive.append("met" in meets.metadata)
+        del meets
+        found = predict(graphs, *inputs)
+        gathers(graphs.parameters[0]).metadata["met"] = True
+        return found
+
+    monkeypatch.setattr(Graphs, "predict", watched)
+    lived(tmp_path, base, few, cuda_graphs=True)
+    assert len(alive) > 2 and not any(alive)
+
+
+def gathers(weight: Tensor) -> Any:
+    """The node that gradients of ``weight`` go to."""
+    found: Any = weight.view_as(weight).grad_fn
+    return found.next_functions[0][0]
+
+
 def test_without_cuda_a_run_says_so_once_and_goes_on(base: Path, few: Path, tmp_path: Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
@@ -248,6 +335,29 @@ def test_cuda_graphs_give_what_plain_passes_give(tmp_path: Path, family: str, dt
         alike(wanted[:1], played(number, width)[:1], within=band, least=1e-3)
         played.clear()
     assert graphs.shapes == 2 and not graphs.reason, graphs.reason
+
+
+@pytest.mark.gpu
+def test_a_recording_that_breaks_off_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Not its stream as the one to work in, not its memory, and no allocator that waits for its end."""
+    device = torch.device("cuda")
+    recorder, waits = CudaRecorder(), torch.ones(1, device=device)
+
+    def work() -> Tensor:
+        torch.empty(64 << 20, dtype=torch.uint8, device=device)
+        return waits * waits.item()  # which no recording can wait for
+
+    before = torch.cuda.current_stream()
+    with pytest.raises(RuntimeError):
+        recorder.record(work)
+    assert torch.cuda.current_stream() == before
+    torch.cuda.empty_cache()
+    assert torch.cuda.memory_reserved() < 64 << 20
+    assert torch.randn(1, device=device).isfinite().item()
+    found, play = CudaRecorder().record(lambda: waits * 2)
+    waits.add_(2)
+    play()
+    assert found.item() == 6
 
 
 @pytest.mark.gpu

@@ -68,6 +68,8 @@ class Ladder:
             memory itself.
         idle: lets go of what is kept to be quicker and can be made again; called when memory has run out and in a
             pause.
+        spare: gives up for good what is kept to be quicker, and tells whether it had any; called before a rung is
+            taken.
         risky: the next update may find no room: none was taken yet, or memory has run out since.
         tells: whether steps down are told and recorded, which one process does for all.
     """
@@ -80,6 +82,7 @@ class Ladder:
     scene: Scene = field(default_factory=Scene)
     changed: list[Callable[[Policy], None]] = field(default_factory=list)
     idle: list[Callable[[], object]] = field(default_factory=list)
+    spare: list[Callable[[], bool]] = field(default_factory=list)
     tells: bool = True
     risky: bool = True
     _asked: Policy = field(init=False)
@@ -160,6 +163,11 @@ class Ladder:
         if shortage.place not in self._emptied:
             self._emptied.add(shortage.place)
             self._tell(shortage, _("What nothing uses any more is given back."))
+            return
+        spared = [one() for one in self.spare]
+        if any(spared):
+            give_back(self.device)
+            self._tell(shortage, _("What was kept only to be quicker is given up."))
             return
         before = self.policy
         while True:
