@@ -143,7 +143,7 @@ class Project:
             raise _wrong(file, message, _("Check its permissions."), "project.unreadable") from error
         except (TomlError, UnicodeDecodeError) as error:
             message = _("The project file is not valid TOML: {reason}.").format(reason=plain(str(error)))
-            raise _wrong(file, message, _("Mend that line."), "project.invalid") from error
+            raise _wrong(file, message, _("Fix that line."), "project.invalid") from error
         return _from_data(root, file, data)
 
     @classmethod

@@ -340,7 +340,7 @@ def _bad_file(path: Path, reason: str, code: str) -> UserError:
     return UserError(
         _("The settings cannot be read: {reason}.").format(reason=reason),
         place=plain(str(path)),
-        remedy=_("Mend the file or move it away; it is left as it is."),
+        remedy=_("Fix the file or move it away; it is left as it is."),
         code=code,
     )
 

@@ -297,6 +297,6 @@ def _wrong(path: Path, reason: str) -> UserError:
     return UserError(
         _("The tables of tags cannot be used: {reason}.").format(reason=plain(reason, limit=200)),
         place=plain(str(path)),
-        remedy=_("Mend the file, or remove it."),
+        remedy=_("Fix the file, or remove it."),
         code="tables.wrong",
     )

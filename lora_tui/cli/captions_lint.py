@@ -29,7 +29,7 @@ _ROUNDS = 3
 
 def add(commands: Any) -> None:
     """Declare ``lint`` among the subcommands of ``captions``."""
-    lint = commands.add_parser("lint", help=_("say what is wrong with captions, and mend it with --fix"))
+    lint = commands.add_parser("lint", help=_("say what is wrong with captions, and fix it with --fix"))
     lint.add_argument("directory", metavar="DIR", type=Path, help=_("a folder of images"))
     lint.add_argument(
         "--extensions", "--extension", metavar="LIST", help=_("endings of caption files, such as .txt,.caption")
@@ -41,7 +41,7 @@ def add(commands: Any) -> None:
     lint.add_argument("--ignore", default="", metavar="CODES", help=_("leave these problems out"))
     lint.add_argument("--tokens", type=int, default=75, metavar="N", help=_("tokens that the text encoder sees"))
     lint.add_argument("--no-shuffle", action="store_true", help=_("the trainer does not shuffle tags"))
-    lint.add_argument("--fix", action="store_true", help=_("mend what can be mended; captions undo takes it back"))
+    lint.add_argument("--fix", action="store_true", help=_("fix what can be fixed; captions undo takes it back"))
     lint.add_argument("--dry-run", action="store_true", help=_("with --fix: say what would be changed"))
     lint.add_argument("--all", action="store_true", help=_("list every caption, not only the first few of each kind"))
     lint.add_argument("--json", action="store_true", help=_("print one JSON document"))
@@ -279,6 +279,6 @@ def _say_kind(corpus: Corpus, members: Sequence[Problem], *, everything: bool) -
     if len(shown) < len(members):
         say(_("    and {number} more; --all lists them").format(number=count(len(members) - len(shown))))
     if first.fix is not None:
-        say(_("  mended by: {operation}").format(operation=plain(first.fix)))
+        say(_("  fixed by: {operation}").format(operation=plain(first.fix)))
     if first.remedy:
         say(f"  {first.remedy}")

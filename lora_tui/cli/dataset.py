@@ -26,7 +26,7 @@ def build(parser: argparse.ArgumentParser) -> None:
     from lora_tui.cli import dataset_class_images, dataset_facts, dataset_files, dataset_notes, dataset_prepare
 
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    check = commands.add_parser("check", help=_("say what is wrong with a dataset, and how to mend it"))
+    check = commands.add_parser("check", help=_("say what is wrong with a dataset, and how to fix it"))
     _add_source(check)
     check.add_argument("--purpose", default="", metavar="P", help=_("what the LoRA is for; a project knows it"))
     check.add_argument("--trigger", default="", metavar="W", help=_("a word that every caption should have"))
@@ -290,7 +290,7 @@ def _say_check(scan: Scan, problems: tuple[Problem, ...], folder: Path, trigger:
     if mendable:
         words = [os.path.commonpath(mendable), *(["--trigger", trigger] if trigger else [])]
         say()
-        told = _("What can be mended in captions: lora-tui captions lint {words} --fix --dry-run")
+        told = _("What can be fixed in captions: lora-tui captions lint {words} --fix --dry-run")
         say(told.format(words=plain(shlex.join(words))))
 
 

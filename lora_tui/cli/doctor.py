@@ -62,6 +62,6 @@ def _print(checks: tuple[Check, ...]) -> None:
                 say(" " * (TITLE_WIDTH + 4) + check.remedy)
     failed = sum(check.status == "error" for check in checks)
     if failed:
-        say(ngettext("{count} thing must be mended.", "{count} things must be mended.", failed).format(count=failed))
+        say(ngettext("{count} thing must be fixed.", "{count} things must be fixed.", failed).format(count=failed))
     else:
         say(_("Nothing essential is missing."))

@@ -299,6 +299,6 @@ def _bad(place: str, reason: str) -> UserError:
     return UserError(
         _("The preset cannot be used: {reason}.").format(reason=reason),
         place=place,
-        remedy=_("Mend the file or remove it."),
+        remedy=_("Fix the file or remove it."),
         code="preset.bad",
     )

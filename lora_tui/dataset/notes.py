@@ -440,4 +440,4 @@ def _no_value(path: Path, key: str) -> UserError:
 
 
 def _wrong(path: Path, message: str, code: str) -> UserError:
-    return UserError(message, place=plain(str(path)), remedy=_("Mend the file, or move it away."), code=code)
+    return UserError(message, place=plain(str(path)), remedy=_("Fix the file, or move it away."), code=code)

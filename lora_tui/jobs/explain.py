@@ -144,7 +144,7 @@ _SIGNS = (
         r"localentrynotfounderror|couldn't connect to|name resolution|connection ?error"
         r"|max retries exceeded|offlinemode",
         N_("A file had to be downloaded and the network did not answer."),
-        N_("Give the base model as a file or folder on this machine, or mend the connection; then resume."),
+        N_("Give the base model as a file or folder on this machine, or fix the connection; then resume."),
     ),
     _sign(
         "hub.refused",
@@ -156,7 +156,7 @@ _SIGNS = (
         "permission",
         r"permissionerror|errno 13\b",
         N_("A file may not be read or written."),
-        N_("Mend its permissions."),
+        N_("Fix its permissions."),
     ),
     _sign(
         "files.gone",

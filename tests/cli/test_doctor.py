@@ -44,7 +44,7 @@ def test_something_essential_that_fails_is_exit_3_with_marks_that_the_terminal_h
     (tmp_path / "file").touch()
     result = doctor(LORA_TUI_HOME=str(tmp_path / "file"), **variables)
     assert result.returncode == 3
-    assert "things must be mended" in result.stdout
+    assert "things must be fixed" in result.stdout
     assert f"  {failed} torch" in result.stdout
     assert f"  {sound} Python" in result.stdout
     assert result.stdout.isascii() is (failed == "x")

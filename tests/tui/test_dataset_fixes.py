@@ -39,6 +39,9 @@ async def test_a_blurred_image_gets_the_word_and_loses_it_again(tmp_path: Path) 
         await soon(pilot, lambda: "takes it back" in screen_text(app))
         await pilot.press("u")
         await soon(pilot, lambda: (folder / "a.txt").read_bytes() == b"hatgirl,  hat")
+    session = opened(folder)
+    assert [record.kind for record in session.journal.records()] == ["edit", "undo"]  # undo goes on before it
+    session.close()
 
 
 async def test_a_closeup_that_a_tagger_saw_gets_the_word_and_loses_it_again(tmp_path: Path) -> None:
@@ -123,7 +126,7 @@ async def test_an_image_without_a_caption_is_not_given_one_of_the_trigger_alone(
     async with running(root, size=(100, 30), screen="dataset") as (app, pilot):
         await soon(pilot, lambda: files(app).count >= 3)
         await pilot.press("f")
-        await soon(pilot, lambda: "There is no caption to mend: t has models write one." in screen_text(app))
+        await soon(pilot, lambda: "There is no caption to fix: t has models write one." in screen_text(app))
         await pilot.press("*", "f")
         await soon(pilot, lambda: "1 file" in screen_text(app) and "+ hatgirl, hat, smile" in screen_text(app))
         await pilot.press("enter")

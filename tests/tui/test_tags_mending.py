@@ -55,7 +55,7 @@ async def test_a_caption_that_is_too_long_is_never_cut_by_mending(tmp_path: Path
         await soon(pilot, lambda: "truncate 75 tokens" in screen_text(app))
         assert tags(app).edits.pending is None
         await pilot.press("exclamation_mark")
-        await soon(pilot, lambda: "only you can mend it" in screen_text(app))
+        await soon(pilot, lambda: "only you can fix it" in screen_text(app))
         await pilot.press("enter")
         await soon(pilot, lambda: "FILTER lint:caption.tokens" in screen_text(app))
         assert tags(app).edits.pending is None

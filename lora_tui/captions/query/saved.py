@@ -53,7 +53,7 @@ def load_filters(folder: Path) -> dict[str, SavedFilter]:
         raise UserError(
             _("The saved filters cannot be read: {reason}.").format(reason=plain(str(reason), limit=100)),
             place=plain(str(path)),
-            remedy=_("Mend the file, or remove it."),
+            remedy=_("Fix the file, or remove it."),
             code="filters.unreadable",
         ) from error
 

@@ -60,7 +60,7 @@ class Recipe:
                     name=self.kind.__qualname__, reason=plain(str(error), limit=300)
                 ),
                 place="optimizer",
-                remedy=_("Mend optimizer.args, or choose another optimizer."),
+                remedy=_("Fix optimizer.args, or choose another optimizer."),
                 code="optimizer.unusable",
             ) from error
 

@@ -123,7 +123,7 @@ def try_schedule(learning: LearningSection) -> None:
                 name=plain(learning.schedule_class, limit=100), reason=plain(str(error), limit=300)
             ),
             place="learning.schedule_class",
-            remedy=_("Mend learning.schedule_args, or choose another schedule."),
+            remedy=_("Fix learning.schedule_args, or choose another schedule."),
             code="learning.unusable",
         ) from error
 

@@ -76,13 +76,13 @@ class Mending:
                 if fix is not None:
                     self.screen.guide(partial(self._prepare, fix, fixes))
 
-            self.screen.app.push_screen(Choose(_("Mend"), choices), chosen)
+            self.screen.app.push_screen(Choose(_("Fix"), choices), chosen)
 
     def _without_remedy(self, rows: list[FileRow], sets: CaptionSets) -> str:
         """Why nothing is mended."""
         if any(place is not None and _lacks_caption(place) for place in map(sets.place_of, (row.path for row in rows))):
             key = self.screen.shell.keymap.shown("dataset.tag")
-            return _("There is no caption to mend: {key} has models write one.").format(key=key)
+            return _("There is no caption to fix: {key} has models write one.").format(key=key)
         return _("No problem here has a remedy that a key can apply.")
 
     async def _prepare(self, fix: str, fixes: Fixes) -> None:
@@ -116,7 +116,7 @@ class Mending:
                 self.screen.acts.do(act)
 
         question = plain(fix, limit=40) + ": " + _files(files)
-        self.screen.app.push_screen(Confirm(question, "\n".join(lines), yes=_("mend")), answered)
+        self.screen.app.push_screen(Confirm(question, "\n".join(lines), yes=_("fix")), answered)
 
     def _apply(self, fix: str, previews: list[tuple[Editor, Preview]]) -> Done:
         work = self.screen.workspace

@@ -65,7 +65,7 @@ class FormProbe:
         if not screen.editing.commit():
             return
         if any(found.severity == "error" for found in screen.form.findings or ()):
-            screen.tell(_("Mend the errors first: nothing can be tried with them."), "warning")
+            screen.tell(_("Fix the errors first: nothing can be tried with them."), "warning")
             screen.action_next_problem()
             return
         start_job(screen, self._probe, "probe")

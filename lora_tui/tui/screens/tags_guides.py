@@ -49,7 +49,7 @@ class Guides:
         found = editor.problems(number)
         fixes = list(dict.fromkeys(problem.mend for problem in found if problem.mend))
         if not fixes:
-            text = _("Nothing here can be mended by itself.") if found else _("This caption has no problem.")
+            text = _("Nothing here can be fixed automatically.") if found else _("This caption has no problem.")
             cut = next((problem.fix for problem in found if problem.fix), "")
             self.screen.tell(cutting_words(cut) if cut else text, "muted")
             return
@@ -74,14 +74,14 @@ class Guides:
         choices = []
         for code, found in sorted(kinds.items(), key=lambda kind: -len(kind[1])):
             fixable = any(problem.mend for problem in found)
-            remark = _("can be mended") if fixable else _("only you can mend it")
+            remark = _("can be fixed") if fixable else _("only you can fix it")
             remark = f"{count(len(found)):>7}  {remark}  {plain(found[0].message, limit=60)}"
             choices.append(Choice(code, code, remark))
         title = ngettext("{count} problem", "{count} problems", len(problems)).format(count=count(len(problems)))
-        detail = _("Enter shows what mending would change; where only you can mend, it shows those images.")
+        detail = _("Enter shows what fixing would change; where only you can fix it, it shows those images.")
         detail = f"{detail} {self.screen.in_use.remark(one.number for one in problems)}".rstrip()
         chosen_code = await self.screen.app.push_screen_wait(
-            Choose(title, choices, detail=detail, accept=_("mend or show"))
+            Choose(title, choices, detail=detail, accept=_("fix or show"))
         )
         if chosen_code is None:
             return
@@ -93,7 +93,7 @@ class Guides:
         stretch = Stretch(numbers, chosen_code, f"lint {chosen_code}")
 
         def prepare(should_stop: object = None) -> Preview:
-            return editor.prepare_fixes(chosen, _("mend {code}").format(code=chosen_code), f"lint {chosen_code}")
+            return editor.prepare_fixes(chosen, _("fix {code}").format(code=chosen_code), f"lint {chosen_code}")
 
         self.screen.edits.consider(prepare, stretch, ask=True, repeatable=False)
 

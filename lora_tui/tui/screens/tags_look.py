@@ -196,7 +196,7 @@ class Look:
                 remedy = cutting_words(problem.fix)
             elif problem.fix:
                 key = self.screen.shell.keymap.shown("tags.fix")
-                remedy = _("{key} mends it: {operation}").format(key=key, operation=plain(problem.fix, limit=80))
+                remedy = _("{key} fixes it: {operation}").format(key=key, operation=plain(problem.fix, limit=80))
             lines.append(
                 (plain(sentences(problem.message, remedy)), "error" if problem.severity == "error" else "warning")
             )

@@ -209,7 +209,7 @@ def _stated(header: Header, info: LoraInfo) -> Iterator[Finding]:
         return
     if int(told[:9]) != info.rank:
         text = _("Its metadata say rank {told}, its layers have {rank}.")
-        remedy = _("Programs go by the layers; lora metadata --set ss_network_dim={rank} mends the words.")
+        remedy = _("Programs go by the layers; lora metadata --set ss_network_dim={rank} fixes the words.")
         told = plain(told, limit=20)
         yield Finding("note", "rank.stated", text.format(told=told, rank=info.rank), remedy.format(rank=info.rank))
 
