@@ -219,10 +219,10 @@ def tag_rules(look: Look) -> Iterator[Found]:
         return
     if len(set(tags)) < len(tags):
         doubled = dict.fromkeys(tag for place, tag in enumerate(tags) if tag in tags[:place])
-        yield Found("tag.double", _("A tag stands twice: {tags}.").format(tags=_few(list(doubled))), "dedupe")
+        yield Found("tag.double", _("Tags come twice: {tags}.").format(tags=_few(list(doubled))), "dedupe")
     elif len(set(look.keys)) < len(tags):
         seen = [tag for place, tag in enumerate(tags) if look.keys[place] in look.keys[:place]]
-        message = _("A tag stands twice in two spellings: {tags}.").format(tags=_few(seen))
+        message = _("Tags come twice in two spellings: {tags}.").format(tags=_few(seen))
         yield Found("tag.double_spelling", message, "dedupe loosely")
     present = set(look.keys)
     plurals = [tag for tag, key in zip(tags, look.keys, strict=True) if f"{key}s" in present or f"{key}es" in present]

@@ -87,7 +87,7 @@ class Action:
 
 
 APP_ACTIONS: tuple[Action, ...] = (
-    Action("app.back", ("escape", "q"), N_("back"), N_("One level back; from most screens to the start."), show=False),
+    Action("app.back", ("escape", "q"), N_("back"), N_("One level back; from most screens to Home."), show=False),
     Action("app.palette", ("ctrl+p",), N_("commands"), N_("Find a command by its name.")),
     Action("app.keys", ("?", "f1"), N_("keys"), N_("All keys, searchable.")),
     Action(
@@ -123,7 +123,7 @@ APP_ACTIONS: tuple[Action, ...] = (
         "app.tasks",
         (),
         N_("work in the background"),
-        N_("Tagging and preparing that go on or have ended: progress, warnings, results; pause, stop, go on."),
+        N_("Tagging, preparing, work on LoRA files: what goes on or has ended, its progress and results; stop, go on."),
         show=False,
     ),
     Action(

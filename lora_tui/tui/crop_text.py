@@ -70,9 +70,9 @@ def _trained_lines(box: Box, fit_: Fit, marks: Marks) -> list[list[Cell]]:
     else:
         lines.append(_line(_("cut away"), _share(cut.share, exact=True)))
         if cut.across:
-            lines.append(_line("", _("{pixels} px of the width").format(pixels=count(cut.across)), "muted"))
+            lines.append(_line("", _("{pixels} px in width").format(pixels=count(cut.across)), "muted"))
         if cut.down:
-            lines.append(_line("", _("{pixels} px of the height").format(pixels=count(cut.down)), "muted"))
+            lines.append(_line("", _("{pixels} px in height").format(pixels=count(cut.down)), "muted"))
     return lines
 
 

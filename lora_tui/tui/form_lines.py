@@ -34,7 +34,7 @@ def head_line(form: Form, name: str, unsaved: bool, presets: Sequence[Preset]) -
     ]
     fitting = [preset.title for preset in presets if form.holds(preset)]
     if fitting:
-        cells.append(Cell(_("  matches {names}").format(names=" / ".join(fitting)), "muted"))
+        cells.append(Cell(_("  preset {names}").format(names=" / ".join(fitting)), "muted"))
     changed = form.changed_count()
     cells.append(Cell("  " + ngettext("{count} changed", "{count} changed", changed).format(count=changed), "muted"))
     if form.expert:

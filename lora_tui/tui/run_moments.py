@@ -48,7 +48,7 @@ class Moments:
         sizes = (*(len(items) for items in lists), story.step if story.ending else 0)
         if sizes != self._sizes:
             self._sizes = sizes
-            self._found = tuple(sorted(_moments(story), key=lambda moment: (moment.step, moment.order)))
+            self._found = tuple(sorted(_moments(story), key=lambda moment: (moment.step, moment.time, moment.order)))
         return self._found
 
 

@@ -179,7 +179,7 @@ def bar_line(seen: Seen, width: int) -> Line:
     share = _share(seen.newest, seen.total)
     eta, phase = seen.eta, story.phase
     if seen.alive and not seen.newest and phase is not None and phase.total:
-        share, text = _share(phase.done, phase.total), activity(seen)
+        share, text = _share(phase.done, phase.total), f"{count(phase.done)}/{count(phase.total)}"
     elif eta is not None:
         text = _("ETA {time}").format(time=duration(eta))
     else:

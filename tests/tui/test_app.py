@@ -50,7 +50,7 @@ async def test_function_keys_lead_to_screens_and_escape_back_to_the_start(projec
                 assert app.current_mode == entry.name
                 if entry.name == "tags":  # where one Esc too many would lose work
                     await pilot.press("escape", "escape")
-                    await soon(pilot, lambda: "F9 leads to the start" in screen_text(app))
+                    await soon(pilot, lambda: "F9 leads home" in screen_text(app))
                     assert app.current_mode == "tags"
                 await pilot.press("f9" if entry.name == "tags" else "escape")
                 await soon(pilot, lambda: app.current_mode == "home")

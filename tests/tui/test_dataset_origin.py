@@ -11,7 +11,7 @@ from tui.seeing import sees
 from lora_tui.dataset.notes import change_notes, load_notes
 from lora_tui.project import Project
 
-QUESTION, HINT = "Where are these images from?", "Space s: where from?"
+QUESTION, HINT = "Where are these images from?", "Space s: note their source"
 
 
 def project_for(root: Path, purpose: str) -> Path:

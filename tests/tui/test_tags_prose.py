@@ -104,6 +104,21 @@ async def test_renaming_a_tag_that_stands_in_sentences_alone_says_how_it_is_done
         await soon(pilot, lambda: "2 captions have it in sentences: phrase rename red hat" in screen_text(app))
 
 
+async def test_an_edit_of_a_tag_that_is_not_in_the_scope_says_how_many_captions_have_it(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 3)
+    (tmp_path / "4_hat" / "0001.txt").write_text("hatgirl, hat, beret")
+    async with running(tmp_path, screen="tags") as (app, pilot):
+        await soon(pilot, lambda: ready(app))
+        await pilot.press("colon")
+        await type_in(pilot, "remove beret")
+        await pilot.press("enter")
+        await soon(pilot, lambda: "Not in 0000.png, but in 1 other caption: s takes in more" in screen_text(app))
+        await pilot.press("slash")
+        await type_in(pilot, "no-such-tag")
+        await pilot.press("enter")
+        await soon(pilot, lambda: "These images have no tags." in screen_text(app))
+
+
 async def test_enter_on_prose_opens_a_field_whose_text_is_kept_journalled_and_undone(root: Path) -> None:
     path = root / "4_hat" / "0000.txt"
     before = b"\xef\xbb\xbf" + PROSE[0].encode() + b"\r\nA second\x0b line.\r\n\r\n"

@@ -42,7 +42,7 @@ async def test_escape_never_leaves_the_editor_nor_takes_marks_away(tmp_path: Pat
         await pilot.press("enter")
         await soon(pilot, lambda: "FILTER hat" in screen_text(app))
         await pilot.press(*["escape"] * 5)
-        await soon(pilot, lambda: "F9 leads to the start" in screen_text(app))
+        await soon(pilot, lambda: "F9 leads home" in screen_text(app))
         assert "2 images stay marked; M" in screen_text(app)
         assert app.current_mode == "tags"
         assert "union of 2 marked" in screen_text(app)

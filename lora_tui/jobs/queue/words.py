@@ -130,9 +130,9 @@ def job_lines(job: QueueJob, queue: Queue, said: Word) -> list[str]:
 def queue_text(queue: Queue, said: Word) -> str:
     """The queue in one line: whether its process works, what it has, whether it is held."""
     if said.alive and said.pid > 0:
-        head = _("at work, process {pid}").format(pid=said.pid)
+        head = _("the queue runs, process {pid}").format(pid=said.pid)
     elif said.alive:
-        head = _("at work")
+        head = _("the queue runs")
     else:
         head = _("stopped") if queue.stopped else _("at rest: it begins with the next job")
     working, waiting = len(queue.working()), len(queue.waiting())

@@ -12,7 +12,7 @@ from lora_tui.text import _, count, plain
 from lora_tui.tui.caption_sets import CaptionSets
 
 if TYPE_CHECKING:
-    from lora_tui.captions.transaction import Preview
+    from lora_tui.captions.transaction import Preview, Session
     from lora_tui.tui.screens.dataset_acts import Back
     from lora_tui.tui.tags.editor import Editor
     from lora_tui.tui.workspace import Workspace
@@ -80,7 +80,7 @@ def write_edits(work: Workspace, edits: Iterable[tuple[Editor, Preview]], author
 
 
 def _taken_back(work: Workspace, done: Sequence[tuple[str, int]], words: str) -> str:
-    """Take transactions back, whatever came after them.
+    """Take transactions back, whatever came after them; what was done last is undone, so that redo knows it.
 
     Raises:
         UserError: the captions cannot be read, or a journal refuses.
@@ -94,7 +94,10 @@ def _taken_back(work: Workspace, done: Sequence[tuple[str, int]], words: str) ->
             for editor in sets.editors:
                 for root, number in done:
                     if root == str(editor.corpus.root):
-                        transaction = revert(editor.session, number, editor.author)
+                        if _is_newest(editor.session, number):
+                            (transaction,) = editor.session.undo(1, editor.author)
+                        else:
+                            transaction = revert(editor.session, number, editor.author)
                         editor.session.flush()
                         if transaction.error is not None:
                             raise transaction.error
@@ -102,6 +105,16 @@ def _taken_back(work: Workspace, done: Sequence[tuple[str, int]], words: str) ->
         finally:
             sets.close()
     return _("taken back: {act}").format(act=words) + Written(lost=lost).remark
+
+
+def _is_newest(session: Session, number: int) -> bool:
+    """Whether undo would take back exactly this transaction, and all of it."""
+    session.flush()
+    back, _forward = session.journal.undo_and_redo()
+    if not back or back[-1].number != number:
+        return False
+    changes = session.journal.load(back[-1])
+    return bool(changes) and all(session.current(change.name) == change.after for change in changes)
 
 
 def _conflict(name: str) -> UserError:

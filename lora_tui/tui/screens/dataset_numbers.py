@@ -91,7 +91,7 @@ def _aspects(
     found = coverage(takewhile(lambda _text: not should_stop(), captions), purpose=purpose, scores=seen)
     rows: list[Row] = []
     for aspect in found.aspects:
-        words = "" if aspect.is_known else "   " + _("too few captions, and no tagger, say anything of it")
+        words = "" if aspect.is_known else "   " + _("not known: too few captions tell it, and no tagger ran")
         rows.append(Row(aspect.title + words))
         longest = max(kind.images for kind in aspect.kinds) / max(found.images, 1) or 1.0
         for kind in aspect.kinds:

@@ -7,6 +7,7 @@ from functools import partial
 from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Container, Horizontal
+from textual.widgets.input import Selection
 
 from lora_tui.config.findings import Finding
 from lora_tui.config.presets import Preset, list_presets
@@ -355,6 +356,7 @@ class ParametersScreen(BaseScreen):
         field = self.query_one("#search", TextField)
         field.display = True
         self.query_one("#group-title").display = False
+        field.selection = Selection(0, len(field.value))  # what is typed takes the place of the words before
         self.set_focus(field)  # now: what is typed next is meant for the field
 
     def close_search(self) -> None:

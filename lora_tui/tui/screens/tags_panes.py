@@ -307,7 +307,8 @@ class Panes:
             place = next((index for index, row in enumerate(found[:2000]) if row.tag == old), place)
         if (columns := word_columns(scoped=self._is_scoped)) != rows.columns:
             rows.set_columns(columns)
-        empty = empty or (_("No tag has these words.") if self.words else _("No tags yet."))
+        none = _("These images have no tags.") if self._is_scoped else _("No tags yet.")
+        empty = empty or (_("No tag has these words.") if self.words else none)
         rows.set_count(len(found), cursor=max(place, 0), empty=empty)
         rows.reload()
         self.show_titles()

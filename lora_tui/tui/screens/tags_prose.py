@@ -180,13 +180,26 @@ class Prose:
         self.screen.finding.ask(label, done, offers=offers, value=phrase, kind="tags", final=True, would=would)
 
     def suggest(self, operation: str) -> None:
-        """Say how an operation on a tag that changed nothing is done in sentences, where they have its words."""
+        """Say where the tag is of an operation that changed nothing, or how it is done in sentences with its words."""
         found = _TAG_VERBS.fullmatch(operation)
         if found is not None:
             start_job(self.screen, partial(self._suggest, found["verb"], found["what"] or found["bare"]), "suggest")
 
     async def _suggest(self, verb: str, what: str) -> None:
         editor = self._editor
+        tagged = [entry.number for entry in editor.corpus.entries if what in entry.tags]
+        stretch = editor.stretch(self.screen.panes.number)
+        if not set(tagged).isdisjoint(stretch.numbers):
+            return
+        if tagged:
+            text = ngettext(
+                "Not in {scope}, but in {count} other caption: {key} takes in more images.",
+                "Not in {scope}, but in {count} other captions: {key} takes in more images.",
+                len(tagged),
+            )
+            key = self.screen.shell.keymap.shown("tags.scope")
+            self.screen.tell(text.format(scope=stretch.spoken, count=count(len(tagged)), key=key), "warning")
+            return
         expression = re.compile(phrase_expression(what), re.IGNORECASE)
         raws = [entry.raw for entry in editor.corpus.entries if entry.raw is not None]
         number = await in_thread(lambda: sum(1 for raw in raws if expression.search(decoded(raw))))

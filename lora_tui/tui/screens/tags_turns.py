@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from lora_tui.captions.history import story
 from lora_tui.errors import UserError
 from lora_tui.text import N_, _, count, ngettext, plain
 from lora_tui.tui.threads import in_thread, start_job
@@ -77,7 +78,9 @@ class Turns:
                 way = self._turns.pop(0)
                 self.screen.work(_(_WORDS[way]), quiet=True)
                 turned = await in_thread(self._editor.turn, way)
-                operation = plain(turned.record.operation, limit=40) if turned.record else ""
+                operation = ""
+                if turned.record is not None:
+                    operation = plain(story(self._editor.session.journal, turned.record), limit=40)
                 files = ngettext("{count} file", "{count} files", turned.files).format(count=count(turned.files))
                 if turned.elsewhere:  # nothing of it can be seen here
                     files += " (" + plain(" ".join(turned.elsewhere), limit=24) + ")"

@@ -39,7 +39,8 @@ class WhichKey(ModalScreen[str | None], inherit_bindings=False):
 
     def compose(self) -> ComposeResult:
         with Vertical(id="box"):
-            yield Static(key_text(self._prefix) + " " + _("and then"), id="title", markup=False)
+            title = _("{key} and then, or Esc: nothing").format(key=key_text(self._prefix))
+            yield Static(title, id="title", markup=False)
             yield Lines(id="keys")
 
     def on_mount(self) -> None:
