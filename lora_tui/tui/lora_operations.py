@@ -47,7 +47,11 @@ class LoraOperation:
             text = ngettext("It takes {count} file.", "It takes {count} files or more: mark them.", self.least)
             return text.format(count=count(self.least))
         if self.most and files > self.most:
-            text = ngettext("It takes {count} file; more are marked.", "It takes at most {count} files.", self.most)
+            text = ngettext(
+                "It takes {count} file; more are marked. Esc takes the marks away.",
+                "It takes at most {count} files.",
+                self.most,
+            )
             return text.format(count=count(self.most))
         return ""
 

@@ -49,6 +49,25 @@ async def test_the_run_under_the_cursor_is_shown_with_its_curve(tmp_path: Path) 
         await soon(pilot, lambda: chart.picture.curves)
 
 
+async def test_the_curve_goes_on_to_where_the_run_ended_while_nobody_looked(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "runs", steps=100, ending="died")
+    app = app_on(tmp_path, "runs")
+    async with app.run_test(size=(120, 40)) as pilot:
+        chart = app.screen.query_one("#run-chart", LineChart)
+
+        def axis() -> str:
+            return "".join(text_of(chart)[-1:])
+
+        await soon(pilot, lambda: axis().strip() and "300" not in axis())
+        with run.events_path.open("a") as events:
+            events.writelines(
+                f'{{"t": {step}, "kind": "step", "step": {step}, "epoch": 8, "loss": 0.1}}\n'
+                for step in range(101, 300 + 1)
+            )
+        await pilot.press("ctrl+l")
+        await soon(pilot, lambda: "300" in axis())
+
+
 async def test_enter_opens_the_dashboard_on_it(tmp_path: Path) -> None:
     first = write_run(tmp_path / "runs", steps=400, ending="completed", name="one")
     write_run(tmp_path / "runs", steps=174, ending="died", name="two")

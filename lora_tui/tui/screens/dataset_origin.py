@@ -46,7 +46,7 @@ class Asking:
     async def _remind(self) -> None:
         asked = all(origin.is_known or origin.asked for origin in await self._origins())
         key = self.screen.shell.keymap.shown("dataset.source")
-        hint = "" if asked or not key else _("{key}: where from?").format(key=key)
+        hint = "" if asked or not key else _("{key}: note their source").format(key=key)
         if hint != self.hint:
             self.hint = hint
             self.screen.say()

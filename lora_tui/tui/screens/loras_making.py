@@ -318,7 +318,8 @@ class MakeLora(ActingDialog[list[Path]]):
 
     def action_cancel(self) -> None:
         if self._working:
-            self.shell.call_later(self.shell.tell, _("It goes on in the background; the list of tasks shows it."))
+            words = _("It goes on in the background; “work in the background” in {key} shows it.")
+            self.shell.call_later(self.shell.tell, words.format(key=self.shell.keymap.shown("app.palette")))
         self.dismiss(None)
 
 

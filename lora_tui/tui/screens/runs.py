@@ -51,6 +51,7 @@ class RunsScreen(FindScreen[Row]):
         self._reader: RowReader | None = None
         self._reading = asyncio.Lock()
         self._details: RunDetails | None = None
+        self._details_at = (-1, "")
         self._resuming = Resuming(self, lambda run: self.shell.open_run(run))
 
     def doers(self) -> tuple[object, ...]:
@@ -128,14 +129,16 @@ class RunsScreen(FindScreen[Row]):
             self.query_one("#run-sample", ImageView).show(None)
             return
         facts.show(self._fact_lines(status, self._details, max(facts.size.width, 20)))
-        if self._details is None or self._details.run != status.run or status.alive:
+        details, now = self._details, (status.step, status.state)
+        if details is None or details.run != status.run or status.alive or self._details_at != now:
             self._look(status.run)
         else:
-            self._show_details(self._details)
+            self._show_details(details)
 
     @work(group="details", exclusive=True)
     async def _look(self, run: RunFolder) -> None:
         await asyncio.sleep(REST_SECONDS)
+        at = self.chosen
         details = await in_thread(read_details, run)
         if not self.query("#list"):
             return  # the app is being left
@@ -143,6 +146,7 @@ class RunsScreen(FindScreen[Row]):
         if status is None or status.run != run:
             return
         self._details = details
+        self._details_at = (at.step, at.state) if at is not None and at.run == run else (-1, "")
         facts = self.query_one("#facts", Lines)
         facts.show(self._fact_lines(status, details, max(facts.size.width, 20)))
         self._show_details(details)

@@ -335,7 +335,7 @@ class TagsScreen(BaseScreen):
         """Esc once more than there is to leave: a hand that is used to it must not end up where letters do other
         things, and marks are work."""
         keymap, marks = self.shell.keymap, len(editor.marks)
-        words = _("{key} leads to the start.").format(key=keymap.shown("app.show-home"))
+        words = _("{key} leads home.").format(key=keymap.shown("app.show-home"))
         if marks:
             text = ngettext(
                 "{count} image stays marked; {key} takes the mark away.",
