@@ -18,8 +18,10 @@ def odd_one(tensors: Mapping[str, Tensor]) -> str:
         return ""
     with torch.no_grad():
         largest = (tensor.abs().amax() for tensor in named.values())  # NaN where one is; quicker than asking of each
-        whole = torch.stack([torch.isfinite(value) for value in largest]).tolist()
-    return next((name for name, finite in zip(named, whole, strict=True) if not finite), "")
+        finite = [torch.isfinite(value) for value in largest]
+        devices = {value.device for value in finite}  # of a file's tensors some lie on the processor anyway
+        told = {one: iter(torch.stack([value for value in finite if value.device == one]).tolist()) for one in devices}
+    return next((name for name, value in zip(named, finite, strict=True) if not next(told[value.device])), "")
 
 
 def require_finite(tensors: Mapping[str, Tensor], step: int, *, kept: int | None) -> None:

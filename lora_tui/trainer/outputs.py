@@ -19,6 +19,7 @@ from lora_tui.sampling.infotext import parameters
 from lora_tui.sampling.renderer import Renderer, RenderRequest
 from lora_tui.text import _, ngettext, plain
 from lora_tui.trainer.adapters.protocol import Adapter
+from lora_tui.trainer.copies import Copies
 from lora_tui.trainer.finite import odd_one, require_finite
 from lora_tui.trainer.memory.ladder import NoRungLeft
 from lora_tui.trainer.metadata import RunMetadata
@@ -47,7 +48,7 @@ class Checkpoints:
         stem = name if final else f"{name}-{step:06d}"
         return self.session.folder.checkpoints_dir / f"{stem}{kind}.safetensors"
 
-    def take(self, step: int, epoch: int, *, final: bool = False, kind: str = "") -> Taken:
+    def take(self, step: int, epoch: int, copies: Copies, *, final: bool = False, kind: str = "") -> Taken:
         """A copy of the adapter as it is now (``epoch`` from 1); once it is written, an event says so.
 
         ``kind`` is :data:`AVERAGE`, :data:`BEST` or nothing.
@@ -57,8 +58,9 @@ class Checkpoints:
         """
         require_finite(self.adapter.tensors(), step, kept=newest_step(self.session.folder.state_dir))
         path = self.path(step, final=final or kind == BEST, kind=kind)
-        tensors, metadata = self._tensors(), self.metadata.at(step, epoch, finished=final)
-        return Taken.of(partial(self._write, path, tensors, metadata, step, epoch), tensors.values())
+        tensors, wait = self._tensors(copies)
+        write = partial(self._write, path, tensors, self.metadata.at(step, epoch, finished=final), step, epoch)
+        return Taken.of(write, tensors.values(), wait)
 
     def _write(
         self, path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str], step: int, epoch: int
@@ -69,18 +71,28 @@ class Checkpoints:
         self._remove_old()
         return path
 
-    def _tensors(self) -> dict[str, Tensor]:
-        """Those of the file; in full precision where numbers grew too large for the one that was asked for."""
-        family, saving = self.session.config.model.family, self.session.config.saving
-        tensors = file_tensors(
-            family, self.adapter.export(), dtype=DTYPES[saving.precision], layout=saving.layout, own=True
-        )
+    def _tensors(self, copies: Copies) -> tuple[dict[str, Tensor], Callable[[], object]]:
+        """Those of the file, and what waits for them; in full precision where numbers grew too large for another."""
+        saving = self.session.config.saving
+        tensors = self._stored(saving.precision, copies)
         name = odd_one(tensors)
-        if not name:
-            return tensors
+        if name:
+            self._tell_odd(name)
+            tensors = self._stored("fp32", copies)
+        return copies.of(tensors) if copies.stays else (tensors, lambda: None)
+
+    def _stored(self, precision: str, copies: Copies) -> dict[str, Tensor]:
+        """Copies of the tensors of a file in ``precision``, or what ``copies`` are made of."""
+        family, layout = self.session.config.model.family, self.session.config.saving.layout
+        return file_tensors(
+            family, self.adapter.export(), dtype=DTYPES[precision], layout=layout,
+            own=not copies.stays, stays=copies.stays,
+        )  # fmt: skip
+
+    def _tell_odd(self, name: str) -> None:
+        saving = self.session.config.saving
         text = _("numbers of the adapter are too large for {precision} ({name} for one): the file is written in fp32.")
         self.session.warn("saving.precision", text.format(precision=saving.precision, name=plain(name, limit=120)))
-        return file_tensors(family, self.adapter.export(), dtype=DTYPES["fp32"], layout=saving.layout, own=True)
 
     def _remove_old(self) -> None:
         """Leave the newest of the numbered files by time of writing: after a resume, numbers begin again lower."""

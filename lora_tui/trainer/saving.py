@@ -26,7 +26,7 @@ class Saving:
         self._session = session
         self._trainee = trainee
         self.checkpoints = checkpoints
-        self.writer = Writer(session.device)
+        self.writer = Writer(session.device, self._tell_short)
         self.state = -1
         self.newest: Path | None = None
         self._saved = 0  # the step of that file
@@ -82,7 +82,8 @@ class Saving:
         self._session.phase("saving", _("state"))
         step, folder = snapshot.position.step, self._session.folder
         self.writer.begin(step)
-        taken = take_state(folder.state_dir, snapshot, keep=self._session.config.saving.keep_states)
+        keep = self._session.config.saving.keep_states
+        taken = take_state(folder.state_dir, snapshot, self.writer.copies, keep=keep)
 
         def write() -> Path:
             path = taken.write()
@@ -93,12 +94,16 @@ class Saving:
         self.writer.add(replace(taken, write=write))
         self.state = step
 
+    def _tell_short(self) -> None:
+        text, remedy = _("memory ran out while the result was saved."), _("It is written again, before the next step.")
+        self._session.warn("saving.memory", text, remedy)
+
     def _take(self, step: int, epoch: int, *, final: bool = False, kind: str = "", average: bool = False) -> None:
         """Have a file of the weights, or of their average, written as they are now."""
 
         def take() -> Taken:
             with self._trainee.weights_in_use(average=average):
-                return self.checkpoints.take(step, epoch, final=final, kind=kind)
+                return self.checkpoints.take(step, epoch, self.writer.copies, final=final, kind=kind)
 
         self.writer.begin(step)
         self.writer.add(self._session.ladder.attempt("saving", take, step=step))

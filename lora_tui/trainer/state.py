@@ -24,6 +24,7 @@ from torch import Tensor
 from lora_tui.errors import UserError
 from lora_tui.files import sync_folder
 from lora_tui.text import _
+from lora_tui.trainer.copies import Copies
 from lora_tui.trainer.finite import require_finite
 from lora_tui.trainer.writer import Taken
 from lora_tui.weights.ordered import save_file_ordered
@@ -75,7 +76,7 @@ class Snapshot:
     notes: dict[str, Any] = field(default_factory=dict)
 
 
-def take_state(folder: Path, snapshot: Snapshot, *, keep: int) -> Taken:
+def take_state(folder: Path, snapshot: Snapshot, copies: Copies, *, keep: int) -> Taken:
     """A copy of ``snapshot`` and of the random generators as they are now.
 
     Written it is a state under ``folder``, and states older than the newest ``keep`` are removed.
@@ -97,13 +98,13 @@ def take_state(folder: Path, snapshot: Snapshot, *, keep: int) -> Taken:
         "averaged": bool(learned.average),
         "notes": snapshot.notes,
     }
-    files = {"adapter": {name: _copy(tensor) for name, tensor in learned.adapter.items()}, "optimizer": tensors}
-    if learned.average:
-        files["average"] = {name: _copy(tensor) for name, tensor in learned.average.items()}
+    named = {"adapter": learned.adapter, "optimizer": tensors, "average": learned.average}
+    held, wait = copies.of({(file, name): tensor for file, own in named.items() for name, tensor in own.items()})
+    files = {file: {name: held[file, name] for name in own} for file, own in named.items() if own or file != "average"}
     files["random"] = _random_state()
     text = json.dumps(manifest).encode()  # in lines it would take a tenth of the time that the training waits
-    copies = (tensor for each in files.values() for tensor in each.values())
-    return Taken.of(partial(_write_state, folder, snapshot.position.step, files, text, keep), copies)
+    every = (tensor for each in files.values() for tensor in each.values())
+    return Taken.of(partial(_write_state, folder, snapshot.position.step, files, text, keep), every, wait)
 
 
 def _write_state(
@@ -228,14 +229,10 @@ def _restore_random(state: Mapping[str, Tensor]) -> None:
                 torch.cuda.set_rng_state(state[f"cuda.{index}"], index)
 
 
-def _copy(tensor: Tensor) -> Tensor:
-    return tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
-
-
 def _flatten(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
-    """``value`` with every tensor replaced by ``{"$": name}`` a copy of it in ``tensors``; keys keep their types."""
+    """``value`` with every tensor replaced by ``{"$": name}``, its name in ``tensors``; keys keep their types."""
     if isinstance(value, Tensor):
-        tensors[path] = _copy(value)
+        tensors[path] = value
         return {"$": path}
     if isinstance(value, dict):
         return {"d": [[key, _flatten(item, f"{path}/{key}", tensors)] for key, item in value.items()]}

@@ -1,11 +1,13 @@
 """Files of a run written beside its training: the loop copies what is to be written and goes on, a thread writes it.
 
-Only writing happens in the thread. What is drawn at random, waits for a device, or is said before the file stands,
-happens before, in the loop's own order.
+Only writing happens in the thread, and waiting for the copies. What is drawn at random, or is said before the file
+stands, happens before, in the loop's own order. Where memory runs out in the thread, the loop writes that and what
+comes after it by itself, once.
 """
 
 from __future__ import annotations
 
+import gc
 import threading
 import traceback
 from collections import deque
@@ -16,7 +18,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lora_tui.trainer.memory.shortage import has_own_memory
+from lora_tui.trainer.copies import copies_of
+from lora_tui.trainer.memory.shortage import has_own_memory, is_shortage
 
 BESIDE_BYTES = 16 << 20
 """Of copies that wait to be written while the training goes on in the same memory, which is that of a CPU.
@@ -39,22 +42,35 @@ class Taken:
     size: int
 
     @classmethod
-    def of(cls, write: Callable[[], Path], tensors: Iterable[Tensor]) -> Taken:
-        """What ``write`` writes of ``tensors``."""
-        return cls(write, sum(tensor.nbytes for tensor in tensors))
+    def of(
+        cls, write: Callable[[], Path], tensors: Iterable[Tensor], wait: Callable[[], object] = lambda: None
+    ) -> Taken:
+        """What ``write`` writes of ``tensors``, which hold what they should after ``wait``."""
+
+        def ready() -> Path:
+            wait()
+            return write()
+
+        return cls(ready, sum(tensor.nbytes for tensor in tensors))
 
 
 class Writer:
     """Writes in a thread what one moment of the run leaves, in its order; the next moment waits until that is done.
 
     So there are never copies of two moments in memory. A thread lives only while there is something to write.
+
+    Attributes:
+        copies: makes what is to be written.
     """
 
-    def __init__(self, device: torch.device) -> None:
-        """``device``: what trains there goes on."""
+    def __init__(self, device: torch.device, short: Callable[[], object] = lambda: None) -> None:
+        """``device``: what trains there goes on. ``short``: called by the loop where memory ran out in the thread."""
+        self.copies = copies_of(device)
+        self._short = short
         self._own_memory = has_own_memory(device)
         self._changed = threading.Condition()
         self._waiting: deque[Callable[[], Path]] = deque()
+        self._left: deque[Callable[[], Path]] = deque()  # by a thread in which memory ran out
         self._busy = False
         self._error: BaseException | None = None
         self._moment = -1
@@ -69,6 +85,7 @@ class Writer:
         if moment != self._moment:
             self.settle()
             self._moment, self._size = moment, 0
+            self.copies.begin()
         self.check()
 
     def add(self, taken: Taken) -> None:
@@ -80,7 +97,7 @@ class Writer:
         self._size += taken.size
         with self._changed:
             if self._error is None:
-                self._waiting.append(taken.write)
+                (self._left or self._waiting).append(taken.write)
             begins = bool(self._waiting) and not self._busy
             self._busy = self._busy or begins
         if begins:
@@ -92,12 +109,17 @@ class Writer:
             self.settle()
 
     def check(self) -> None:
-        """Raise what has gone wrong since it was last asked for, if anything has. Waits for nothing."""
+        """Raise what has gone wrong since it was last asked for, if anything has; write what memory ran out for.
+
+        Else it waits for nothing.
+        """
         if self._error is not None:
             with self._changed:
                 error, self._error = self._error, None
             if error is not None:
                 raise error
+        if self._left:
+            self._write_left()
 
     def settle(self) -> None:
         """Wait until everything is on disk.
@@ -111,9 +133,10 @@ class Writer:
     def close(self) -> None:
         """Wait until everything is on disk, at an end for other reasons: what goes wrong now is only noted."""
         self._wait()
-        if self._error is not None:
-            traceback.print_exception(self._error)
-            self._error = None
+        try:
+            self.check()
+        except Exception as error:
+            traceback.print_exception(error)
 
     def _wait(self) -> None:
         with self._changed:
@@ -127,10 +150,29 @@ class Writer:
                     self._changed.notify_all()
                     return
                 write = self._waiting.popleft()
-            try:
-                write()
-            except BaseException as error:
+            if self._ran_short(write):
                 with self._changed:
-                    self._error = error
+                    self._left = deque([write, *self._waiting])
                     self._waiting.clear()
             del write  # and with it what it held
+
+    def _ran_short(self, write: Callable[[], Path]) -> bool:
+        """Write, and note what goes wrong; whether memory ran out, whose error is gone then with all that it held."""
+        try:
+            write()
+        except BaseException as error:
+            if is_shortage(error):
+                return True
+            with self._changed:
+                self._error = error
+                self._waiting.clear()
+        return False
+
+    def _write_left(self) -> None:
+        """Write, in the loop's own time, what memory ran out for; nothing of it after what fails once more."""
+        with self._changed:
+            left, self._left = self._left, deque()
+        gc.collect()
+        self._short()
+        while left:
+            left.popleft()()

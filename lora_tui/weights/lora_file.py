@@ -26,12 +26,13 @@ Layers = Mapping[tuple[str, str], Mapping[str, Tensor]]
 
 
 def file_tensors(
-    family: str, layers: Layers, *, dtype: torch.dtype, layout: Layout = "auto", own: bool = False
+    family: str, layers: Layers, *, dtype: torch.dtype, layout: Layout = "auto", own: bool = False, stays: bool = False
 ) -> dict[str, Tensor]:
     """Tensors as a LoRA file of ``family`` in ``layout`` names them, from (part, path) -> kind -> tensor.
 
     Kinds are what :meth:`lora_tui.weights.names.Names.tensor_name` takes. The weights are stored in ``dtype``; alpha
     always in float32, since a half would round it (0.3 to 0.30078). With ``own`` they share no memory with ``layers``.
+    With ``stays`` they lie where these do, else on the processor.
 
     Raises:
         ValueError: layers with sizes of their own (DoRA) cannot be held in one.
@@ -42,7 +43,7 @@ def file_tensors(
     if folds(family, layout):
         layers = {place: _folded(tensors) for place, tensors in layers.items()}
     return {
-        names.tensor_name(part, path, kind): _stored(tensor, torch.float32 if kind == "alpha" else dtype, own=own)
+        names.tensor_name(part, path, kind): _stored(tensor, torch.float32 if kind == "alpha" else dtype, own, stays)
         for (part, path), tensors in layers.items()
         for kind, tensor in tensors.items()
     }
@@ -73,9 +74,9 @@ def _folded(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {kind: up if kind == UP else tensor for kind, tensor in tensors.items() if kind != ALPHA}
 
 
-def _stored(tensor: Tensor, dtype: torch.dtype, *, own: bool) -> Tensor:
+def _stored(tensor: Tensor, dtype: torch.dtype, own: bool, stays: bool) -> Tensor:
     kind = dtype if tensor.is_floating_point() else tensor.dtype
-    return tensor.detach().to("cpu", kind, copy=own).contiguous()
+    return tensor.detach().to(tensor.device if stays else "cpu", kind, copy=own).contiguous()
 
 
 def write_lora(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> int:

@@ -16,6 +16,7 @@ from lora_tui.config.schema import NetworkSection
 from lora_tui.families.protocol import TargetModule
 from lora_tui.families.state_dicts import weights_id
 from lora_tui.trainer.adapters.kinds import attach
+from lora_tui.trainer.copies import Copies
 from lora_tui.trainer.data.tensors import TensorStore
 from lora_tui.trainer.optim.stepper import Stepper
 from lora_tui.trainer.state import Learned, Position, Snapshot, _flatten, _unflatten, read_newest, states, take_state
@@ -140,7 +141,7 @@ def _snapshot(step: int) -> Snapshot:
 def test_states_roll_and_random_numbers_go_on(tmp_path: Path) -> None:
     torch.manual_seed(5)
     for step in (10, 20, 30):
-        take_state(tmp_path, _snapshot(step), keep=2).write()
+        take_state(tmp_path, _snapshot(step), Copies(), keep=2).write()
     expected = torch.rand(3)
     assert [path.name for path in states(tmp_path)] == ["step-00000020", "step-00000030"]
     torch.manual_seed(99)
@@ -153,7 +154,7 @@ def test_states_roll_and_random_numbers_go_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["adapter.safetensors", "optimizer.safetensors", "random.safetensors", "state.json"])
 def test_a_state_without_one_of_its_files_is_passed_over(tmp_path: Path, name: str) -> None:
     for step in (10, 20):
-        newest = take_state(tmp_path, _snapshot(step), keep=2).write()
+        newest = take_state(tmp_path, _snapshot(step), Copies(), keep=2).write()
     (newest / name).write_bytes(b"{")
     found = read_newest(tmp_path, lambda path: None)
     assert found is not None

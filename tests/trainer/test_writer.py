@@ -16,9 +16,11 @@ from support import until
 
 from lora_tui.errors import UserError
 from lora_tui.runs.folder import RunFolder
-from lora_tui.trainer import outputs, state
+from lora_tui.trainer import copies, state, writer
+from lora_tui.trainer.copies import Copies, PinnedCopies
 from lora_tui.trainer.failures import explain
 from lora_tui.trainer.writer import BESIDE_BYTES, Taken, Writer
+from lora_tui.weights.lora_file import write_lora
 
 CPU = torch.device("cpu")
 
@@ -80,6 +82,53 @@ def test_nothing_is_written_after_what_failed_before_it_came() -> None:
     assert done == []
 
 
+def short_of_memory(done: list[str], name: str, times: int, error: Exception) -> Taken:
+    """Runs out of memory so many times."""
+    tries: list[str] = []
+
+    def write() -> Path:
+        tries.append(threading.current_thread().name)
+        if len(tries) <= times:
+            raise error
+        done.append(f"{name} {tries[-1]}")
+        return Path(name)
+
+    return Taken(write, 0)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError(errno.ENOMEM, "Cannot allocate memory")])
+def test_what_memory_ran_out_for_is_written_by_the_loop_and_what_came_after_it_behind(error: Exception) -> None:
+    done: list[str] = []
+    gate, loop = threading.Event(), threading.current_thread().name
+    writer = Writer(CPU, lambda: done.append("told"))
+    writer.begin(1)
+    writer.add(taken(done, "first", gate))
+    writer.add(short_of_memory(done, "file", 1, error))
+    writer.add(short_of_memory(done, "state", 0, error))
+    gate.set()
+    until(lambda: "writer" not in [thread.name for thread in threading.enumerate()], 60)
+    writer.add(short_of_memory(done, "last", 0, error))
+    assert done == ["first"]
+    writer.check()
+    assert done == ["first", "told", f"file {loop}", f"state {loop}", f"last {loop}"]
+    writer.begin(2)
+    writer.add(short_of_memory(done, "next", 0, error))
+    writer.settle()
+    assert done[-1] == "next writer"
+
+
+def test_where_memory_runs_out_once_more_it_is_an_error_and_nothing_comes_after_it() -> None:
+    done: list[str] = []
+    writer = Writer(CPU)
+    writer.begin(1)
+    writer.add(short_of_memory(done, "file", 2, MemoryError()))
+    writer.add(taken(done, "state"))
+    with pytest.raises(MemoryError):
+        writer.settle()
+    writer.settle()
+    assert done == []
+
+
 def test_where_the_system_gives_no_thread_it_is_written_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     def none(_thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -110,9 +159,10 @@ def test_large_copies_in_the_memory_that_trains_are_written_at_once() -> None:
     assert done == ["half", "whole", "far"]
 
 
-def _config(base: Path, few: Path) -> Any:
-    saving = {"every_steps": 1, "state_every_steps": 1, "keep_states": 9, "precision": "fp32"}
-    return lean_config(base, few, steps={"epochs": 1, "batch_size": 4}, saving={"name": "blob", **saving})
+def _config(base: Path, few: Path, precision: str = "fp32", **sections: Any) -> Any:
+    saving = {"every_steps": 1, "state_every_steps": 1, "keep_states": 9, "precision": precision}
+    steps = {"epochs": 1, "batch_size": 4}
+    return lean_config(base, few, steps=steps, saving={"name": "blob", **saving}, **sections)
 
 
 def _files(run: RunFolder) -> dict[str, bytes]:
@@ -135,11 +185,20 @@ def _each_state(monkeypatch: pytest.MonkeyPatch, before: Callable[[int], None]) 
     monkeypatch.setattr(state, "_write_state", delayed)
 
 
+@pytest.fixture(scope="module")
+def reference(base: Path, few: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A run that nothing was done to."""
+    run = new_run(tmp_path_factory.mktemp("reference"), _config(base, few))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LORA_TUI_HOME", str(tmp_path_factory.mktemp("home")))
+        assert live_here(run) == 0
+    return run
+
+
 def test_the_training_goes_on_and_what_is_written_is_of_its_moment(
-    base: Path, few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    reference: RunFolder, base: Path, few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reference, run = (new_run(tmp_path / name, _config(base, few)) for name in ("reference", "delayed"))
-    assert live_here(reference) == 0
+    run = new_run(tmp_path, _config(base, few))
     total = events(reference, "run")[0]["total_steps"]
     assert total == 3
 
@@ -155,26 +214,105 @@ def test_the_training_goes_on_and_what_is_written_is_of_its_moment(
     assert events(run)[-1]["kind"] == "finished" and events(run)[-2]["kind"] == "state"
 
 
-@pytest.mark.parametrize("deleted_before", ["file", "state"])
-def test_a_run_that_is_deleted_ends_with_its_place_and_does_not_come_back(
-    deleted_before: str, base: Path, few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_run_goes_on_where_memory_runs_out_beside_it(
+    reference: RunFolder, base: Path, few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = new_run(tmp_path, _config(base, few))
-    if deleted_before == "state":
-        _each_state(monkeypatch, lambda step: shutil.rmtree(run.root) if step == 2 else None)
-    else:
-        write = outputs.write_lora
+    failed: list[int] = []
 
-        def delayed(path: Path, *more: Any) -> int:
-            if path.stem == "blob-000002":
-                shutil.rmtree(run.root)
-            return write(path, *more)
+    def once(step: int) -> None:
+        if step == 2 and not failed:
+            failed.append(step)
+            raise MemoryError
 
-        monkeypatch.setattr(outputs, "write_lora", delayed)
+    _each_state(monkeypatch, once)
+    assert live_here(run) == 0
+    assert failed and _files(run) == _files(reference)
+    (told,) = events(run, "warning")
+    assert told["code"] == "saving.memory"
+    assert [event["step"] for event in events(run, "state")] == [1, 2, 3]
+
+
+def test_copies_in_memory_that_is_kept_make_the_same_files(
+    base: Path, few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU, whose pinned memory holds each save; shown here in plain memory that holds something else before."""
+    own = {"learning": {"unet_lr": 1e-2, "ema_decay": 0.9}, "optimizer": {"type": "adafactor"}}
+    config = _config(base, few, "bf16", **own)
+    reference, run = (new_run(tmp_path / name, config) for name in ("reference", "kept"))
+    assert live_here(reference) == 0
+    made: list[int] = []
+
+    def memory(size: int) -> torch.Tensor:
+        made.append(size)
+        return torch.full((size,), 255, dtype=torch.uint8)
+
+    monkeypatch.setattr(copies, "pinned", memory)
+    monkeypatch.setattr(copies, "queued", lambda: lambda: None)
+    monkeypatch.setattr(writer, "copies_of", lambda _device: PinnedCopies())
+    assert live_here(run) == 0
+    assert _files(run) == _files(reference)
+    assert len(made) == 3, "a file, its average and a state; the next ones lie where these did"
+
+
+@pytest.mark.gpu
+def test_copies_of_a_gpu_make_the_same_files(
+    base: Path, few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = {"precision": "bf16", "device": "cuda"}
+    config = _config(base, few, "bf16", learning={"unet_lr": 1e-2, "ema_decay": 0.9}, memory=memory)
+    run, again = (new_run(tmp_path / name, config) for name in ("pinned", "plain"))
+    taken: list[bool] = []
+    make = copies.pinned
+
+    def pinned(size: int) -> torch.Tensor:
+        taken.append((found := make(size)).is_pinned())
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(copies, "pinned", pinned)
+        patch.setattr(torch.backends.cudnn, "deterministic", True)
+        assert live_here(run) == 0
+    assert taken and all(taken)
+    with monkeypatch.context() as patch:
+        patch.setattr(writer, "copies_of", lambda _device: Copies())
+        patch.setattr(torch.backends.cudnn, "deterministic", True)
+        assert live_here(again) == 0
+    assert _files(run) == _files(again)
+
+
+@pytest.mark.gpu
+def test_a_copy_of_a_gpu_holds_what_was_there_when_it_was_made() -> None:
+    kept, busy = PinnedCopies(), torch.randn(4096, 4096, device="cuda")
+    tensors = {
+        "whole": torch.randn(1000, 1000, device="cuda"),
+        "turned": torch.randn(30, 70, device="cuda").t(),
+        "half": torch.randn(33, device="cuda", dtype=torch.bfloat16),
+        "step": torch.tensor(3.0),
+        "none": torch.empty(0, 4, device="cuda"),
+    }
+    wanted = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+    for _ in range(50):
+        busy = busy @ busy / 64
+    found, wait = kept.of(tensors)
+    for tensor in tensors.values():
+        tensor.zero_()
+    wait()
+    assert all(torch.equal(wanted[name], found[name]) and found[name].is_contiguous() for name in tensors)
+
+
+def test_a_run_that_is_deleted_ends_with_its_place_and_does_not_come_back(
+    base: Path, few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = new_run(tmp_path, _config(base, few))
+    _each_state(monkeypatch, lambda step: shutil.rmtree(run.root) if step == 2 else None)
     with pytest.raises(UserError) as caught:
         live_here(run)
     told = explain(caught.value)
     assert (told.code, told.message, told.status) == ("gone", f"{run.root}: The run folder is gone.", 1)
+    assert not run.root.exists()
+    with pytest.raises(FileNotFoundError):
+        write_lora(run.checkpoints_dir / "blob.safetensors", {"a": torch.ones(3)}, {})
     assert not run.root.exists()
 
 
