@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,10 @@ from lora_tui.runs.folder import RunFolder
 from lora_tui.trainer import copies, state, writer
 from lora_tui.trainer.copies import Copies, PinnedCopies
 from lora_tui.trainer.failures import explain
+from lora_tui.trainer.outputs import Checkpoints
 from lora_tui.trainer.writer import BESIDE_BYTES, Taken, Writer
 from lora_tui.weights.lora_file import write_lora
+from lora_tui.weights.ordered import bytes_of
 
 CPU = torch.device("cpu")
 
@@ -255,30 +257,45 @@ def test_copies_in_memory_that_is_kept_make_the_same_files(
     assert len(made) == 3, "a file, its average and a state; the next ones lie where these did"
 
 
+def _bytes(tensors: Mapping[Any, torch.Tensor]) -> dict[Any, bytes]:
+    return {name: bytes(bytes_of(tensor)) for name, tensor in tensors.items()}
+
+
 @pytest.mark.gpu
-def test_copies_of_a_gpu_make_the_same_files(
-    base: Path, few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_what_a_gpu_saves_is_the_same_to_the_byte(
+    precision: str, base: Path, few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Beside plain copies of the same moment: two runs on a GPU may differ by rounding."""
     memory = {"precision": "bf16", "device": "cuda"}
-    config = _config(base, few, "bf16", learning={"unet_lr": 1e-2, "ema_decay": 0.9}, memory=memory)
-    run, again = (new_run(tmp_path / name, config) for name in ("pinned", "plain"))
-    taken: list[bool] = []
-    make = copies.pinned
+    config = _config(base, few, precision, learning={"unet_lr": 1e-2, "ema_decay": 0.9}, memory=memory)
+    same: list[bool] = []
+    make, tensors_of = copies.pinned, Checkpoints._tensors
 
     def pinned(size: int) -> torch.Tensor:
-        taken.append((found := make(size)).is_pinned())
+        same.append((found := make(size)).is_pinned())
         return found
 
-    with monkeypatch.context() as patch:
-        patch.setattr(copies, "pinned", pinned)
-        patch.setattr(torch.backends.cudnn, "deterministic", True)
-        assert live_here(run) == 0
-    assert taken and all(taken)
-    with monkeypatch.context() as patch:
-        patch.setattr(writer, "copies_of", lambda _device: Copies())
-        patch.setattr(torch.backends.cudnn, "deterministic", True)
-        assert live_here(again) == 0
-    assert _files(run) == _files(again)
+    class Both(PinnedCopies):
+        def of(self, tensors: Mapping[Any, torch.Tensor]) -> tuple[dict[Any, torch.Tensor], Callable[[], object]]:
+            found, wait = super().of(tensors)
+            plain, _wait = Copies().of(tensors)
+            wait()
+            same.append(_bytes(found) == _bytes(plain))
+            return found, wait
+
+    def both(self: Checkpoints, kept: Copies) -> Any:
+        found, wait = tensors_of(self, kept)
+        plain, _wait = tensors_of(self, Copies())
+        wait()
+        same.append(_bytes(found) == _bytes(plain))
+        return found, wait
+
+    monkeypatch.setattr(copies, "pinned", pinned)
+    monkeypatch.setattr(writer, "copies_of", lambda _device: Both())
+    monkeypatch.setattr(Checkpoints, "_tensors", both)
+    assert live_here(new_run(tmp_path, config)) == 0
+    assert len(same) > 9 and all(same)
 
 
 @pytest.mark.gpu
