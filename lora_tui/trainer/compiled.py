@@ -38,6 +38,7 @@ from lora_tui.trainer.data.prepared import Prepared
 from lora_tui.trainer.material import Material
 from lora_tui.trainer.memory.passes import parts_of
 from lora_tui.trainer.memory.shortage import is_shortage
+from lora_tui.trainer.record import record_quicker
 from lora_tui.trainer.session import Session
 from lora_tui.trainer.trainee import Trainee
 
@@ -149,6 +150,7 @@ def compile_blocks(session: Session, material: Material, trainee: Trainee, loade
         found = {"programs": compiled.programs, "shapes": len(batches), "seconds": round(compiled.seconds, 1)}
         session.events.emit("compiled", **found, reason=compiled.reason)
         record_quicker(session, "compiled", **found)
+        record_quicker(session, "compiled", **found)
         if compiled.reason:
             _warn(session, compiled.reason, _("Install what it names, or set memory.compile to false."))
             return
@@ -233,6 +235,7 @@ def blocks_of(network: Any) -> Iterator[nn.Module]:
 
 def _warn(session: Session, reason: str, remedy: str) -> None:
     if session.ranks.is_first:
+        record_quicker(session, "compiled", reason=reason)
         record_quicker(session, "compiled", reason=reason)
         text = _("blocks are not compiled, they compute as ever: {reason}").format(reason=plain(reason, limit=300))
         session.warn("compile.failed", text, remedy)

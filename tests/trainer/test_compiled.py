@@ -23,6 +23,8 @@ from lora_tui.families import eight_bits
 from lora_tui.families.protocol import TargetModule
 from lora_tui.families.quantized import multiply_in_eight_bits, quantize_linears
 from lora_tui.runs.folder import RunFolder
+from lora_tui.runs.quicker import quicker_words
+from lora_tui.runs.record import read_record
 from lora_tui.settings import cache_dir
 from lora_tui.trainer.adapters.kinds import attach
 from lora_tui.trainer.compiled import Compiled, prepare_compiler
@@ -274,6 +276,8 @@ def test_what_is_not_alike_in_all_blocks_is_not_compiled(flux: Path, few: Path, 
     run = lived(tmp_path / "runs", config)
     assert [event["code"] for event in events(run, "warning")] == ["compile.failed"]
     assert not events(run, "compiled")
+    (words,) = quicker_words(read_record(run))
+    assert words.startswith("blocks not compiled (")
 
 
 @pytest.mark.slow
