@@ -7,14 +7,13 @@ share a caption file: they change together. Of each file the bytes are kept; its
 from __future__ import annotations
 
 import errno
-import gc
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
+from lora_tui.background import uncollected
 from lora_tui.captions.document import CaptionDocument, decoded
 from lora_tui.captions.files import CAPTION_EXTENSIONS, IMAGE_SUFFIXES, with_dots
 from lora_tui.captions.folders import Folder, look_of, natural, opened, read_bytes, trusted_look, walk
@@ -482,15 +481,3 @@ def _remedy(number: int) -> str:
     if number == errno.EFBIG:
         return _("Move it away, or shorten it to less than 1 MB.")
     return _("Check the file and its permissions.")
-
-
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """Without looking for cycles of objects: reading makes none, and the search goes through all that was read."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()

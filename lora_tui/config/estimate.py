@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lora_tui.background import courteous
 from lora_tui.config.layers import layer_size, trained
 from lora_tui.config.optimizers import OPTIMIZER_FACTS
 from lora_tui.config.schema import Config, MemorySection, NetworkSection
@@ -230,7 +232,8 @@ def _cached_latents(config: Config, data: DataPlan) -> int:
         return 0
     facts = facts_for(config.model.family)
     pixels = sum(
-        one.fit.bucket.width * one.fit.bucket.height * len(data.looks(one)) for one in (*data.train, *data.validation)
+        one.fit.bucket.width * one.fit.bucket.height * len(data.looks(one))
+        for one in courteous((*data.train, *data.validation))
     )
     channels = facts.latent_channels + (config.masks.source != "off")
     values = pixels // facts.latent_factor**2 * channels
@@ -254,7 +257,7 @@ def t5_tokens(config: Config, data: DataPlan) -> list[int]:
     if not config.masks_text:
         return [config.text_tokens] * len(images)
     around = len(captions.prefix.encode()) + len(captions.suffix.encode()) + TOKEN_BYTES
-    found = (around + _file_bytes(planned.image.caption_path) for planned in images)
+    found = (around + _file_bytes(planned.image.caption_path) for planned in courteous(images))
     return [min(-(-size // TOKEN_BYTES), config.text_tokens) for size in found]
 
 
@@ -269,7 +272,8 @@ def _cached_texts(config: Config, data: DataPlan) -> int:
     """Embeddings of captions, but for those of encoders that learn."""
     captions = config.captions
     variants = captions.variants * (2 if captions.tag_warmup else 1) if config.varies_captions else 1
-    return variants * sum(caption_bytes(config, tokens) for tokens in t5_tokens(config, data))
+    lengths = Counter(t5_tokens(config, data))  # of a hundred thousand captions most are as long as others
+    return variants * sum(caption_bytes(config, tokens) * images for tokens, images in lengths.items())
 
 
 def _entry_bytes(name: str, shape: tuple[int, ...], config: Config, digits: int) -> int:

@@ -16,6 +16,7 @@ from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from lora_tui.background import SOME, courteous
 from lora_tui.config.entries import EntrySettings, all_settings
 from lora_tui.dataset.buckets import Box, Fit, Size, buckets_for, fit_image
 from lora_tui.dataset.looks import NO_AUGMENTATION, Augmentation, Look, augmentation_of
@@ -120,12 +121,12 @@ class DataPlan:
     @cached_property
     def masked(self) -> int:
         """Images of which a mask says what counts."""
-        return sum(has_mask(planned.image, self.masks) for planned in self.pictures)
+        return sum(has_mask(planned.image, self.masks) for planned in courteous(self.pictures))
 
     @cached_property
     def pictures(self) -> tuple[PlannedImage, ...]:
         """The images that are trained, each once."""
-        return tuple(planned for planned in self.train if not planned.level)
+        return tuple(planned for planned in courteous(self.train) if not planned.level)
 
     def entry(self, planned: PlannedImage) -> EntryPlan:
         """What holds for an image."""
@@ -135,17 +136,17 @@ class DataPlan:
     @property
     def items_per_epoch(self) -> int:
         """Images shown in one epoch, repeats included."""
-        return sum(planned.image.repeats for planned in self.train)
+        return sum(planned.image.repeats for planned in courteous(self.train))
 
     @cached_property
     def of_class(self) -> tuple[PlannedImage, ...]:
         """The regularisation images among those that are trained."""
-        return tuple(planned for planned in self.train if self.entry(planned).regularisation)
+        return tuple(planned for planned in courteous(self.train) if self.entry(planned).regularisation)
 
     @cached_property
     def bucket_counts(self) -> tuple[tuple[Size, int, int], ...]:
         """For each bucket in use, sorted: its size, its images without repeats, its batches an epoch."""
-        images = Counter(planned.fit.bucket for planned in self.train)
+        images = Counter(planned.fit.bucket for planned in courteous(self.train))
         batches: Counter[Size] = Counter()
         for (size, batch_size), shown in self.showings.items():
             batches[size] += math.ceil(shown / batch_size)
@@ -155,7 +156,7 @@ class DataPlan:
     def showings(self) -> Mapping[tuple[Size, int], int]:
         """How many images an epoch shows of each size and batch size, repeats included."""
         shown: Counter[tuple[Size, int]] = Counter()
-        for planned in self.train:
+        for planned in courteous(self.train):
             shown[planned.fit.bucket, self.entry(planned).batch_size] += planned.image.repeats
         return shown
 
@@ -285,11 +286,11 @@ def make_plan(config: Config, scan: Scan, *, groups: Mapping[str, int] | None = 
     held_out = _held_out(config, [image for image in images if image.dataset not in of_class], groups)
     images = _balanced(images, of_class, held_out)
     fit, further = fitter(config), _further_fitter(config)
-    planned = [PlannedImage(image, fit(image)) for image in images]
-    trained = [one for one in planned if one.image.uid not in held_out]
+    planned = [PlannedImage(image, fit(image)) for image in courteous(images)]
+    trained = [one for one in courteous(planned) if one.image.uid not in held_out]
     return DataPlan(
-        train=tuple(chain.from_iterable((one, *further(one)) for one in trained)),
-        validation=tuple(one for one in planned if one.image.uid in held_out),
+        train=tuple(chain.from_iterable((one, *further(one)) for one in courteous(trained))),
+        validation=tuple(one for one in courteous(planned) if one.image.uid in held_out),
         batch_size=config.steps.batch_size,
         accumulation=config.steps.gradient_accumulation,
         seed=config.steps.seed,
@@ -350,17 +351,18 @@ def _held_out(config: Config, images: list[DatasetImage], groups: Mapping[str, i
 
         groups = image_groups(images)
     together: defaultdict[tuple[int, str], list[DatasetImage]] = defaultdict(list)
-    for image in images:
+    for image in courteous(images):
         group = groups.get(image.uid)
         together[(0, image.uid) if group is None else (1, str(group))].append(image)
     seed = config.steps.seed
-    # A heap and not a sort: only the first few of perhaps a hundred thousand are drawn.
-    draws = [(_draw(seed, members), number, members) for number, members in enumerate(together.values())]
-    heapq.heapify(draws)
+    # Small sorts that are merged as far as groups are drawn: of perhaps a hundred thousand these are the first few, and
+    # one large sort would keep an app waiting.
+    draws = [(_draw(seed, members), number, members) for number, members in enumerate(courteous(together.values()))]
+    drawn = heapq.merge(*(sorted(draws[start : start + SOME]) for start in range(0, len(draws), SOME)))
     taken: list[DatasetImage] = []
     passed: list[list[DatasetImage]] = []
-    while draws and len(taken) < wanted:
-        members = heapq.heappop(draws)[2]
+    while len(taken) < wanted and (draw := next(drawn, None)) is not None:
+        members = draw[2]
         if len(taken) + len(members) <= wanted:
             taken.extend(members)
         else:

@@ -11,16 +11,18 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import astuple, fields, replace
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
+from lora_tui.background import courteous, uncollected
 from lora_tui.config.schema import Config, as_plain
 from lora_tui.dataset.buckets import Box
 from lora_tui.dataset.checks import check_dataset, order
@@ -60,11 +62,15 @@ def check_dataset_apart(
     closeups: Collection[Path] = (),
     told: Told | None = None,
     should_stop: Stop | None = None,
+    turn: AbstractContextManager[object] | None = None,
 ) -> tuple[Problem, ...]:
     """What :func:`~lora_tui.dataset.checks.check_dataset` finds, found by another process when there is much to do.
 
     Once ``should_stop`` says yes, the process is ended and nothing but the scan's own problems is returned. If the
     process cannot be started or fails, the checks run here, unless a signal has ended it.
+
+    Args:
+        turn: is entered wherever this process computes; not while it waits for the other one.
     """
 
     def here() -> tuple[Problem, ...]:
@@ -91,12 +97,14 @@ def check_dataset_apart(
         "language": language(),
     }
     try:
-        return _with_crashes(request, scan, should_stop)
+        return _with_crashes(request, scan, should_stop, turn or nullcontext())
     except (OSError, ValueError, TypeError, subprocess.CalledProcessError):
         return here()
 
 
-def _with_crashes(request: dict[str, Any], scan: Scan, should_stop: Stop | None) -> tuple[Problem, ...]:
+def _with_crashes(
+    request: dict[str, Any], scan: Scan, should_stop: Stop | None, turn: AbstractContextManager[object]
+) -> tuple[Problem, ...]:
     """The problems that processes find, those of images included over which one died.
 
     Raises:
@@ -106,10 +114,11 @@ def _with_crashes(request: dict[str, Any], scan: Scan, should_stop: Stop | None)
     while True:
         try:
             with tempfile.TemporaryFile() as answer:
-                if not _run(request, left, answer, should_stop):
+                if not _run(request, left, answer, should_stop, turn):
                     return scan.problems
                 answer.seek(0)
-                return tuple(sorted([*_problems(answer), *bad], key=order))
+                with turn, uncollected():
+                    return tuple(sorted([*_problems(answer), *bad], key=order))
         except subprocess.CalledProcessError as error:
             if error.returncode >= 0:
                 raise
@@ -133,7 +142,7 @@ def _culprits(
     while rest and len(found) < most:
         with tempfile.TemporaryFile() as answer:
             try:
-                _run({**request, "alone": True}, Scan(tuple(rest), ()), answer, should_stop)
+                _run({**request, "alone": True}, Scan(tuple(rest), ()), answer, should_stop, nullcontext())
                 return found
             except subprocess.CalledProcessError as error:
                 answer.seek(0)
@@ -152,8 +161,17 @@ def _died(scan: Scan, status: int) -> Problem:
     return Problem(scan.images[0].path.parent, "check.died", message, _("Free some memory, and check again."))
 
 
-def _run(request: dict[str, Any], scan: Scan, answer: IO[bytes], should_stop: Stop | None) -> bool:
+def _run(
+    request: dict[str, Any],
+    scan: Scan,
+    answer: IO[bytes],
+    should_stop: Stop | None,
+    turn: AbstractContextManager[object],
+) -> bool:
     """Let the process work until it has ended well; false when it was stopped.
+
+    It starts up while the request is written, which goes to a file first: the process reads more slowly than that, and
+    the turn is not to be kept for so long.
 
     Raises:
         OSError: it cannot be started, or has ended early.
@@ -163,11 +181,14 @@ def _run(request: dict[str, Any], scan: Scan, answer: IO[bytes], should_stop: St
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=answer, stderr=subprocess.DEVNULL)
     try:
         assert process.stdin is not None
-        with process.stdin as stream:
-            for line in _request_lines(request, scan):
-                if should_stop is not None and should_stop():
-                    return False
-                stream.write(line)
+        with process.stdin as stream, tempfile.TemporaryFile() as asked:
+            with turn:
+                for line in _request_lines(request, scan):
+                    if should_stop is not None and should_stop():
+                        return False
+                    asked.write(line)
+            asked.seek(0)
+            shutil.copyfileobj(asked, stream)
         while True:
             try:
                 status = process.wait(POLL_SECONDS)
@@ -187,7 +208,7 @@ def _request_lines(request: dict[str, Any], scan: Scan) -> Iterator[bytes]:
     yield _line(request)
     yield from _problem_lines(scan.problems)
     yield _line(None)
-    for images in _chunks(scan.images):
+    for images in _chunks(courteous(scan.images)):
         yield _line([_image_as_data(image) for image in images])
 
 

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lora_tui.captions.corpus import uncollected
+from lora_tui.background import uncollected
 from lora_tui.config.entries import all_settings
 from lora_tui.dataset.batches import fitter
 from lora_tui.dataset.buckets import Fit

@@ -18,7 +18,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from lora_tui.captions.corpus import uncollected
+from lora_tui.background import uncollected
 from lora_tui.captions.files import CAPTION_EXTENSIONS, IMAGE_SUFFIXES, pick_sidecar, with_dots
 from lora_tui.captions.masks import masks_among
 from lora_tui.config.entries import settings_of

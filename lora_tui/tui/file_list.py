@@ -10,6 +10,7 @@ from itertools import compress
 from operator import and_, or_
 from pathlib import Path
 
+from lora_tui.background import courteous
 from lora_tui.tui.file_orders import Measures, order_of
 from lora_tui.tui.file_rows import FileRow
 
@@ -23,11 +24,11 @@ class FileList:
 
     def __init__(self, rows: Sequence[FileRow] = ()) -> None:
         self.rows = tuple(rows)
-        self._keys = [row.key for row in self.rows]
-        self._texts = [str(row.path) for row in self.rows]
-        self._numbers = {row.path: number for number, row in enumerate(self.rows)}
-        self._wrong = bytes(row.wrong for row in self.rows)
-        self._counted = bytes(row.counted for row in self.rows)
+        self._keys = [row.key for row in courteous(self.rows)]
+        self._texts = [str(row.path) for row in courteous(self.rows)]
+        self._numbers = {row.path: number for number, row in enumerate(courteous(self.rows))}
+        self._wrong = bytes(row.wrong for row in courteous(self.rows))
+        self._counted = bytes(row.counted for row in courteous(self.rows))
         self._all = list(range(len(self.rows)))
         self._totals = sum(self._counted), sum(self._wrong)
         self._arranged: dict[tuple[str, bool], list[int]] = {("name", False): self._all}

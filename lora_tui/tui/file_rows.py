@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lora_tui.background import courteous
 from lora_tui.errors import UserError
 from lora_tui.text import N_, _, plain
 
@@ -103,7 +104,7 @@ def build_rows(images: Images, root: Path) -> tuple[FileRow, ...]:
     datasets = _datasets((*scan.images, *scan.excluded))
     several, labels = len(datasets) > 1, _labels(datasets)
     cut = 0 if several else len(common_folder(images))
-    for image in (*scan.images, *scan.excluded):
+    for image in courteous((*scan.images, *scan.excluded)):
         found = by_path.pop(image.path, []) if by_path else []
         if by_path and image.caption_path is not None:
             found = found + by_path.pop(image.caption_path, [])

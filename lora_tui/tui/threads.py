@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import gc
+import selectors
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Coroutine
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from lora_tui.background import give_way, give_way_to, uncollected
 
 if TYPE_CHECKING:
     from textual.dom import DOMNode
@@ -24,6 +28,41 @@ several. Measured beside a busy thread: 10 ms for one in twenty keys, 3 ms with 
 YOUNG = 5_000
 """New objects between two looks for cycles among them alone: nobody else runs while one goes on. With 50,000 it took 10
 to 20 ms, twelve times in the plan of 100,000 images; with this four times more than 8 ms, and less in all."""
+
+
+class Turn:
+    """What one thread has at a time; the others get it in the order in which they came. Use as a context manager."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._come: deque[threading.Event] = deque()
+
+    def __len__(self) -> int:
+        """How many have it or wait for it."""
+        return len(self._come)
+
+    def __enter__(self) -> None:
+        mine = threading.Event()
+        with self._guard:
+            self._come.append(mine)
+            self._come[0].set()
+        mine.wait()
+
+    def __exit__(self, *_error: object) -> None:
+        with self._guard:
+            self._come.popleft()
+            if self._come:
+                self._come[0].set()
+
+
+TURN = Turn()
+"""Of the threads that compute for long; see :func:`in_turn`."""
+
+MOST_GIVEN_SECONDS = 0.01
+"""How long such a thread waits for the loop at most, each time that it gives way: it goes on beside the busiest one."""
+
+NAP_SECONDS = 0.0001
+"""In which whoever waits for the interpreter wakes up and takes it."""
 
 MOST_WAITING = 4
 """Threads that are kept for the next work."""
@@ -42,6 +81,62 @@ def favour_the_loop() -> None:
 def keep_from_collection() -> None:
     """Never look through what is alive now for cycles again: called after much was read."""
     gc.freeze()
+
+
+def asked(stop: threading.Event) -> Callable[[], bool]:
+    """Whether ``stop`` is set, for a thread that reads many small files; asking lets others have the interpreter.
+
+    Such a thread gives the interpreter away with every file, and takes it back before another one is awake: the loop
+    waited for tens of milliseconds.
+    """
+
+    def ask() -> bool:
+        stopped = stop.wait(NAP_SECONDS)
+        give_way()
+        return stopped
+
+    return ask
+
+
+class _WatchedSelector(selectors.DefaultSelector):
+    """What the loop waits with; tells whether it does.
+
+    Attributes:
+        resting: set while the loop waits for something to happen.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.resting = threading.Event()
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is not None and timeout <= 0:
+            return super().select(timeout)  # there is more to do at once
+        self.resting.set()
+        try:
+            return super().select(timeout)
+        finally:
+            self.resting.clear()
+
+
+def run_first(main: Coroutine[Any, Any, T]) -> T:
+    """Run ``main`` in a loop to which threads give way that compute for long, see :mod:`lora_tui.background`.
+
+    A thread that computes and the loop would have the interpreter by turns of half a millisecond, so that each key
+    would take more than twice as long.
+    """
+    selector, loop_thread = _WatchedSelector(), threading.get_ident()
+
+    def wait_for_rest() -> None:
+        if threading.get_ident() != loop_thread:
+            selector.resting.wait(MOST_GIVEN_SECONDS)
+
+    give_way_to(wait_for_rest)
+    try:
+        with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner:
+            return runner.run(main)
+    finally:
+        give_way_to(None)
 
 
 def start_job(node: DOMNode, job: Callable[[], Coroutine[Any, Any, None]], group: str, *, alone: bool = True) -> None:
@@ -98,6 +193,28 @@ async def in_thread(function: Callable[..., T], *args: object) -> T:
 
     _hand_over(work, getattr(function, "__name__", "work"))
     return await future
+
+
+async def in_turn(function: Callable[..., T], *args: object) -> T:
+    """The same for what computes for long, in Python and about all images: one after the other.
+
+    Two at once are done no sooner than one after the other, since one thread has the interpreter at a time, and the
+    loop, which asks for it as well, would get it for a third of the time instead of half. What is not waited for any
+    more is not begun.
+    """
+    gone = threading.Event()
+
+    def in_its_turn() -> T:
+        with TURN:
+            if gone.is_set():
+                raise GivenUpError
+            with uncollected():
+                return function(*args)
+
+    try:
+        return await in_thread(in_its_turn)
+    finally:
+        gone.set()
 
 
 class GivenUpError(Exception):

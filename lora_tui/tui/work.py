@@ -22,7 +22,7 @@ from lora_tui.tui import workspace as reading
 from lora_tui.tui.runs_told import tell_runs
 from lora_tui.tui.tasks_reader import TasksReader, changes_images, roots_of
 from lora_tui.tui.tasks_told import tell_end, tell_ended
-from lora_tui.tui.threads import in_thread, keep_from_collection, start_job
+from lora_tui.tui.threads import asked, in_thread, in_turn, keep_from_collection, start_job
 from lora_tui.tui.wording import error_words
 from lora_tui.tui.workspace import Images, Planned, Workspace
 
@@ -192,7 +192,7 @@ class Work:
 
         copy = config.model_copy(deep=True)
         try:
-            images = await in_thread(reading.read_images, copy, progress, stop.is_set, early)
+            images = await in_thread(reading.read_images, copy, progress, asked(stop), early)
         except UserError as error:
             work.images, work.early, work.scanned = None, None, -1
             work.trouble = (error,)
@@ -268,7 +268,7 @@ class Work:
                 config, images, runs, price_per_hour=price, purpose=purpose, groups=groups, folder=folder
             )
 
-        work.planned = await in_thread(plan, self._groups_of(images))
+        work.planned = await in_turn(plan, self._groups_of(images))
         self._planned_for = source
         self._app.changed("plan")
         # Once all images are decoded their fingerprints are known, and grouping them takes a moment.
@@ -276,7 +276,7 @@ class Work:
             groups = await in_thread(reading.near_duplicates, config, images, stop.is_set)
             if not stop.is_set() and work.images is not None and images.scan is work.images.scan:
                 self._grouped = (images.scan, groups)
-                work.planned = await in_thread(plan, groups)
+                work.planned = await in_turn(plan, groups)
                 self._app.changed("plan")
 
     def _groups_of(self, images: Images | None) -> dict[str, int]:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal
 from lora_tui.errors import UserError
 from lora_tui.text import _, plain
 from lora_tui.tui.ended import Ended
+from lora_tui.tui.threads import TURN
 
 if TYPE_CHECKING:
     from lora_tui.config.findings import Finding
@@ -361,6 +362,7 @@ def check_images(
         closeups=seen_as_closeups(images.scan.images, should_stop),
         told=telling_tags(images.scan.images, should_stop),
         should_stop=should_stop,
+        turn=TURN,
     )
     return Images.of(images.scan, problems, images.stamp, decoded=decode)
 

@@ -68,6 +68,37 @@ def test_a_few_images_start_no_process(motley: Scan, monkeypatch: pytest.MonkeyP
     assert check_dataset_apart(motley, config=Config()) == check_dataset(motley, config=Config())
 
 
+class Turn:
+    """Counts how often it was had, and says whether it is."""
+
+    def __init__(self) -> None:
+        self.had = 0
+        self.is_had = False
+
+    def __enter__(self) -> None:
+        assert not self.is_had
+        self.had += 1
+        self.is_had = True
+
+    def __exit__(self, *_error: object) -> None:
+        self.is_had = False
+
+
+def test_the_turn_is_had_for_what_is_computed_here_and_not_while_the_process_works(motley: Scan) -> None:
+    turn = Turn()
+    seen: list[bool] = []
+
+    def stop() -> bool:
+        seen.append(turn.is_had)
+        return False
+
+    found = check_dataset_apart(motley, config=Config(), turn=turn, should_stop=stop)
+    assert found == check_dataset(motley, config=Config())
+    assert (turn.had, turn.is_had) == (2, False)
+    assert seen[0]  # the request is made
+    assert not seen[-1]  # the answer is waited for
+
+
 @pytest.mark.parametrize("after", [0, 3, 161])
 def test_it_can_be_stopped_and_leaves_no_process(after: int) -> None:
     asked = 0

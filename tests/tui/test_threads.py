@@ -7,9 +7,12 @@ import threading
 from functools import partial
 
 import pytest
+from support import until
 from textual.app import App
 
-from lora_tui.tui.threads import in_thread, start_job
+from lora_tui.background import give_way, give_way_to
+from lora_tui.tui import threads
+from lora_tui.tui.threads import asked, in_thread, in_turn, run_first, start_job
 
 
 async def test_the_result_comes_back_from_another_thread() -> None:
@@ -48,6 +51,90 @@ async def test_a_cancelled_wait_lets_the_thread_end_alone() -> None:
         await task
     go.set()
     assert gone.wait(10)
+
+
+async def test_long_work_is_done_one_after_the_other_in_the_order_in_which_it_came() -> None:
+    at_once, most, done = 0, 0, []
+
+    def work(number: int) -> None:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        threading.Event().wait(0.01)
+        done.append(number)
+        at_once -= 1
+
+    tasks = []
+    for number in range(4):
+        tasks.append(asyncio.create_task(in_turn(work, number)))
+        await asyncio.sleep(0)
+        until(lambda wanted=number + 1: len(threads.TURN) + len(done) >= wanted)
+    await asyncio.gather(*tasks)
+    assert (most, done) == (1, [0, 1, 2, 3])
+
+
+async def test_long_work_that_nobody_waits_for_any_more_is_not_begun() -> None:
+    go, begun = threading.Event(), []
+    first = asyncio.create_task(in_turn(go.wait, 30))
+    await asyncio.sleep(0)
+    until(lambda: len(threads.TURN) == 1)
+    second = asyncio.create_task(in_turn(begun.append, 2))
+    await asyncio.sleep(0)
+    until(lambda: len(threads.TURN) == 2)
+    second.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await second
+    go.set()
+    await first
+    await in_turn(begun.append, 3)
+    assert begun == [3]
+
+
+def test_a_thread_that_gives_way_goes_on_when_the_loop_has_nothing_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "MOST_GIVEN_SECONDS", 60.0)
+    there, past = threading.Event(), threading.Event()
+
+    def work() -> None:
+        there.set()
+        give_way()
+        past.set()
+
+    async def main() -> bool:
+        waiting = asyncio.create_task(in_thread(work))
+        await asyncio.sleep(0)
+        there.wait(30)
+        was_past = past.wait(0.1)  # the loop is busy with this
+        give_way()  # of the loop itself: it waits for nobody
+        await waiting
+        return was_past
+
+    assert run_first(main()) is False
+    assert past.is_set()
+
+
+def test_nobody_gives_way_to_a_loop_that_has_ended() -> None:
+    async def main() -> None:
+        await asyncio.sleep(0)
+
+    run_first(main())
+    thread = threading.Thread(target=give_way)
+    thread.start()
+    thread.join(30)
+    assert not thread.is_alive()
+
+
+def test_who_asks_whether_to_stop_gives_way() -> None:
+    given: list[int] = []
+    stop = threading.Event()
+    should_stop = asked(stop)
+    give_way_to(lambda: given.append(1))
+    try:
+        assert not should_stop()
+        stop.set()
+        assert should_stop()
+    finally:
+        give_way_to(None)
+    assert len(given) == 2
 
 
 async def test_what_is_given_to_a_job_is_not_described() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from lora_tui.background import courteous
 from lora_tui.config.findings import Finding, warning
 from lora_tui.config.schema import Config
 from lora_tui.errors import UserError
@@ -22,7 +23,7 @@ def dataset(config: Config, scan: Scan) -> Iterator[Finding]:
 
     try:
         fit = fitter(config)
-        scales = [(fit(image).resize.width / image.width, image) for image in scan.images]
+        scales = [(fit(image).resize.width / image.width, image) for image in courteous(scan.images)]
     except UserError:
         return  # sizes that cannot be: other rules say so
     small = [(scale, image) for scale, image in scales if scale > MAX_ENLARGEMENT]

@@ -32,7 +32,7 @@ from lora_tui.tui.screens.dataset_fixes import Mending
 from lora_tui.tui.screens.dataset_origin import Asking
 from lora_tui.tui.screens.dataset_prepare_door import Preparing
 from lora_tui.tui.screens.dataset_tagging import Tagging
-from lora_tui.tui.threads import in_thread, start_job
+from lora_tui.tui.threads import in_turn, start_job
 from lora_tui.tui.widgets.footer import KeyHint
 from lora_tui.tui.widgets.image_view import ImageView
 from lora_tui.tui.widgets.lines import Lines
@@ -145,7 +145,7 @@ class DatasetScreen(BaseScreen):
 
     async def _take(self, images: Images) -> None:
         """Make the rows in a thread; the cursor stays on its file."""
-        files = await in_thread(self._files_of, images)
+        files = await in_turn(self._files_of, images)
         here = self.here
         place = self.listed.cursor if here is not None else self._place
         self.images, self.files = images, files

@@ -6,12 +6,14 @@ Nothing has to be answered. What is noted goes into the record of each run and i
 from __future__ import annotations
 
 import os
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from textual.screen import ModalScreen
 
+from lora_tui.background import courteous
 from lora_tui.errors import UserError
 from lora_tui.text import _, plain
 from lora_tui.tui.mishap import failure_words
@@ -59,11 +61,11 @@ class Asking:
             return ()
         everything = images.scan.images, images.scan.excluded
         # Gone through in the thread, and as texts: a hundred thousand paths are slow keys.
-        folders = (os.path.dirname(image.path) for image in chain.from_iterable(everything))  # noqa: PTH120
+        folders = (os.path.dirname(image.path) for image in courteous(chain.from_iterable(everything)))  # noqa: PTH120
         return await in_thread(lambda: origins_of(map(Path, dict.fromkeys(folders))))
 
     def action_source(self) -> None:
-        self.screen.guide(self._ask, stops=False)
+        self.screen.guide(self._ask)
 
     async def _ask(self) -> None:
         origins = await self._origins()
@@ -92,7 +94,8 @@ class Asking:
             return
         licence = await self._licence(chosen[0].licence)
         if licence is not None:
-            await self._note([origin.folder for origin in chosen], source.strip(), licence.strip())
+            folders = [origin.folder for origin in chosen]
+            self.screen.guide(partial(self._note, folders, source.strip(), licence.strip()), stops=False)
 
     async def _answer(self, dialog: ModalScreen[T]) -> T | None:
         """What a person answers; none where the question was left."""
