@@ -41,6 +41,16 @@ def test_every_command_is_named_as_a_feature() -> None:
     assert [name for name in COMMANDS if not re.search(rf"`{name}\b", text)] == []
 
 
+def test_every_room_of_the_house_is_named() -> None:
+    table = (ROOT / "docs" / "architecture.md").read_text("utf-8").partition("## Rooms")[2].partition("\n## ")[0]
+    heads = re.findall(r"^\| (`[^|]*) \|", table, re.MULTILINE)
+    named = set(re.findall(r"`([^`]+)`", " ".join(heads)))
+    rooms = {f"{path.name}/" for path in (ROOT / "lora_tui").iterdir() if path.is_dir() and any(path.rglob("*.py"))}
+    modules = {path.name for path in (ROOT / "lora_tui").glob("*.py")} - {"__init__.py"}
+    assert sorted((rooms | modules | {"assets/"}) - named) == []
+    assert [room for room in named if not (ROOT / "lora_tui" / room.replace("NAME", "sdxl")).exists()] == []
+
+
 def test_files_and_functions_stay_small() -> None:
     import ast
 

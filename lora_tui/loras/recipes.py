@@ -350,6 +350,13 @@ BAKE = Recipe(
     lambda v, out, files: [v.get("base", ""), out, *files],
     ending="baked", strengths=True, of_base=True,
 )  # fmt: skip
+CHECK = Recipe(
+    "check", N_("Check LoRA files"),
+    (Field("base", "model", N_("base model"), N_("compares the widths of layers with this model; empty: without")),),
+    lambda v: _option(v, "base", "--base"),
+    lambda v, out, files: list(files),
+    preview=(),
+)  # fmt: skip
 COMPARE = Recipe(
     "compare", N_("Compare two LoRA files"),
     (_FAMILY, _UPON),

@@ -30,6 +30,7 @@ from lora_tui.text import _, plain, set_language
 from lora_tui.tui import terminal
 from lora_tui.tui.acting import Acting
 from lora_tui.tui.actions import APP
+from lora_tui.tui.belonging import Belonging
 from lora_tui.tui.cells import Cell
 from lora_tui.tui.graphics import NO_GRAPHICS, Graphics, open_graphics
 from lora_tui.tui.keymaps import keymap_for
@@ -41,7 +42,7 @@ from lora_tui.tui.road import header_run, road_cells
 from lora_tui.tui.screens import SCREENS, ScreenEntry, all_actions, entry_of, load_screen
 from lora_tui.tui.screens.base import BaseScreen
 from lora_tui.tui.theme import DEFAULT_THEME, load_themes
-from lora_tui.tui.threads import favour_the_loop, run_first, start_job
+from lora_tui.tui.threads import favour_the_loop, start_job
 from lora_tui.tui.typeahead import TypeAhead
 from lora_tui.tui.widgets.header import HeaderText
 from lora_tui.tui.widgets.image_view import ImageView
@@ -66,7 +67,7 @@ OWED_SECONDS = 0.05
 """How often a terminal that is behind is asked whether it has caught up."""
 
 
-class LoraTuiApp(Acting, Questions, Work, TypeAhead, App[int], inherit_bindings=False):
+class LoraTuiApp(Acting, Questions, Work, Belonging, TypeAhead, App[int], inherit_bindings=False):
     """The app on one project."""
 
     ACTS = APP
@@ -119,8 +120,11 @@ class LoraTuiApp(Acting, Questions, Work, TypeAhead, App[int], inherit_bindings=
     # -- what screens use
 
     def show_screen(self, name: str, place: str = "") -> None:
-        """Go to a screen of the table, and there to a thing of it (see :meth:`BaseScreen.go_to`)."""
-        if entry_of(name) is not None:
+        """Go to a screen of the table, and there to a thing of it (see :meth:`BaseScreen.go_to`).
+
+        Where a job goes there whose own screen was left meanwhile, whoever left it stays where they are.
+        """
+        if entry_of(name) is not None and not self.was_left():
             self._place = (name, place)
             while len(self.screen_stack) > 1:
                 self.pop_screen()
@@ -461,7 +465,7 @@ def run_app(directory: Path, *, screen: str = "home", run: Path | None = None) -
             wrong_settings=wrong,
             graphics=open_graphics(settings.images, slow=settings.slow),
         )
-        run_first(app.run_async())
+        app.run()
     except UserError:
         raise
     except Exception as error:

@@ -68,6 +68,9 @@ OPERATIONS: tuple[LoraOperation, ...] = (
     _made("bake", "b", N_("bake"), N_("The marked files into a base model."), "Bake", 1, 0),
     _made("extract", "e", N_("extract"), N_("A LoRA of what a tuned model adds to its base."), "Extract", 0, 0),
     _made("compare", "p", N_("compare"), N_("How alike two files are, and how they interfere."), "Compare", 2, 2),
+    _made(
+        "check-base", "k", N_("check"), N_("Whether files are sound, and whether they fit a base model."), "Check", 1, 0
+    ),
     LoraOperation(
         "split",
         "s",

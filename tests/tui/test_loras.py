@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from safetensors.numpy import save_file
 from tui.driving import running, screen_text, soon
 from tui.projects import make_dataset, picture
 
+from lora_tui.loras import recipes
 from lora_tui.settings import load_settings
+from lora_tui.tui.screens import loras_making
 from lora_tui.tui.screens.loras import LorasScreen
 from lora_tui.tui.screens.loras_making import MakeLora
 from lora_tui.tui.screens.loras_metadata import LoraMetadata
@@ -213,6 +216,80 @@ async def test_the_forms_ask_for_what_matters_to_the_other_answers(tmp_path: Pat
         await pilot.press("escape", "o", "e")
         await soon(pilot, lambda: isinstance(app.screen, MakeLora) and "tuned model" in screen_text(app))
         assert app.screen._values["value"] == "16"
+
+
+async def test_a_form_is_used_while_its_first_preview_and_its_disk_are_slow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What torch is needed for is said by a process apart; the app waits for nothing."""
+    named, said = threading.Event(), threading.Event()
+    real = recipes.out_start
+
+    def slow(*given: Any) -> str:
+        named.wait()
+        return real(*given)
+
+    def says(*_given: Any, **_named: Any) -> list[str]:
+        said.wait()
+        return ["it would have rank 4"]
+
+    monkeypatch.setattr(recipes, "out_start", slow)
+    monkeypatch.setattr(loras_making, "said_apart", says)
+    try:
+        async with running(collection(tmp_path)) as (app, pilot):
+            await listed(app, pilot, 4)
+            await at(app, pilot, "hat")
+            await pilot.press("o", "r")
+            await soon(pilot, lambda: isinstance(app.screen, MakeLora) and "reading: " in screen_text(app))
+            await pilot.press("down", "down", "enter", *"6", "enter")
+            assert isinstance(app.screen, MakeLora)
+            form = app.screen
+            await soon(pilot, lambda: form._values["value"] == "6")
+            named.set()
+            await soon(pilot, lambda: "hat-resized.safetensors" in screen_text(app))
+            await soon(pilot, lambda: "looking at what it would come to: " in screen_text(app))
+            await pilot.press("enter", *"7", "enter")
+            await soon(pilot, lambda: form._values["value"] == "7")
+            said.set()
+            await soon(pilot, lambda: "it would have rank 4" in screen_text(app))
+    finally:
+        named.set()
+        said.set()
+
+
+async def test_files_are_checked_with_a_base_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loras_making, "said_apart", lambda words, stop, **_named: [" ".join(words)])
+    async with running(collection(tmp_path), size=(120, 30)) as (app, pilot):
+        await listed(app, pilot, 4)
+        await at(app, pilot, "hat")
+        await pilot.press("o", "k")
+        await soon(pilot, lambda: "check -- " in screen_text(app) and "hat.safetensors" in screen_text(app))
+        (tmp_path / "base").mkdir()
+        await pilot.press("enter", *f"{tmp_path}/base", "enter")
+        await soon(pilot, lambda: f"check --base {tmp_path}/base" in screen_text(app))
+
+
+async def test_a_dylora_is_split_into_another_folder(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 2)
+    (tmp_path / "loras").mkdir()
+    stem = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
+    tensors = {f"{stem}.lora_down.weight": np.ones((8, 6)), f"{stem}.lora_up.weight": np.ones((5, 8))}
+    metadata = {"ss_network_module": "networks.dylora", "ss_network_args": '{"unit": 4}'}
+    save_file(
+        {name: value.astype(np.float32) for name, value in tensors.items()},
+        tmp_path / "loras" / "d.safetensors",
+        metadata,
+    )
+    async with running(tmp_path) as (app, pilot):
+        await listed(app, pilot, 1)
+        await pilot.press("o", "s")
+        await soon(pilot, lambda: "d-rank04.safetensors" in screen_text(app))
+        await pilot.press("t", "ctrl+u", *f"{tmp_path}/cut", "enter")
+        await soon(pilot, lambda: "They are written into" in screen_text(app))
+        await pilot.press("enter")
+        await soon(pilot, lambda: (tmp_path / "cut" / "d-rank04.safetensors").exists())
+        await soon(pilot, lambda: isinstance(app.screen, LorasScreen))
+        assert not (tmp_path / "loras" / "d-rank04.safetensors").exists()
 
 
 async def test_what_was_written_is_shown_although_a_filter_hid_it(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lora_builders import write_small
 from run_folders import write_run
 from textual import events
 from textual.keys import _character_to_key
@@ -18,13 +20,20 @@ from tui.projects import make_dataset
 from tui.seeing import app_on
 
 from lora_tui.dataset.notes import load_notes
+from lora_tui.grids.folder import GridFolder
+from lora_tui.grids.looking import GridsReader
 from lora_tui.jobs.queue import door
 from lora_tui.jobs.queue.journal import read_queue, turn
+from lora_tui.records import disk
 from lora_tui.records.notes import read_notes
+from lora_tui.runs.folder import RunFolder
 from lora_tui.settings import Settings
 from lora_tui.tui import typeahead
 from lora_tui.tui.app import LoraTuiApp
-from lora_tui.tui.screens import loras_read, parameters_start, tags_edit
+from lora_tui.tui.screens import grids_cells, loras_acts, loras_read, parameters_start, tags_edit, training
+from lora_tui.tui.screens.grids import GridsScreen
+from lora_tui.tui.screens.grids_new import NewGrid
+from lora_tui.tui.screens.help import HelpScreen
 from lora_tui.tui.screens.parameters import ParametersScreen
 from lora_tui.tui.screens.tags import TagsScreen
 from lora_tui.tui.tags.editor import Editor
@@ -358,3 +367,133 @@ async def test_each_key_of_the_queue_is_for_what_the_one_before_has_made_of_it(
             go_on.set()
         await soon(pilot, lambda: f"Job {job.id} goes on" in screen_text(app))
         assert not read_queue().jobs[job.id].held
+
+
+# -- screens whose disk does not answer
+
+
+async def test_on_the_list_of_runs_only_what_needs_it_waits_and_what_is_read_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_dataset(tmp_path, 2)
+    write_run(tmp_path / "runs", ending="completed")
+    app = app_on(tmp_path, "home")
+    with held(monkeypatch, "read", RunsReader) as go_on:
+        async with app.run_test(size=(80, 24), notifications=True) as pilot:
+            all_at_once(app, "f8", "r")
+            await soon(pilot, lambda: "Reading the runs: " in screen_text(app) and app.keys_waiting == 1)
+            assert "1 key waits, Esc drops it" in screen_text(app)
+            await soon(pilot, lambda: re.search("Reading the runs: [1-9]", screen_text(app)))  # it is counted
+            all_at_once(app, "escape")
+            await soon(pilot, lambda: app.current_mode == "home" and "1 key that waited was dropped" in said(app))
+            all_at_once(app, "f8", "Q")
+            await soon(pilot, lambda: app.current_mode == "queue")
+            all_at_once(app, "f8", "?")
+            await soon(pilot, lambda: isinstance(app.screen, HelpScreen))
+            all_at_once(app, "escape", "r")
+            await soon(pilot, lambda: app.current_mode == "runs" and app.keys_waiting == 1)
+            go_on.set()
+            await soon(pilot, lambda: isinstance(app.screen, TextView))
+            await pilot.press("escape")
+            await soon(pilot, lambda: "Reading the runs" not in screen_text(app))
+
+
+async def test_a_grid_is_described_while_the_list_is_read_and_one_that_does_not_answer_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_dataset(tmp_path, 2)
+    async with running(tmp_path) as (app, pilot):
+        with held(monkeypatch, "read", GridsReader):
+            all_at_once(app, "f6", "n")
+            await soon(pilot, lambda: isinstance(app.screen, NewGrid))
+            all_at_once(app, "escape", "down")
+            await soon(pilot, lambda: app.keys_waiting == 1 and "Looking for grids: " in screen_text(app))
+        await soon(pilot, lambda: app.keys_waiting == 0)
+        assert isinstance(app.screen, GridsScreen)
+        grids = app.screen
+        with pytest.MonkeyPatch.context() as patch, held(patch, "_read_all", grids_cells):
+            grids.open_grid(GridFolder(tmp_path / "grids" / "one"))
+            all_at_once(app, "z")
+            await soon(pilot, lambda: app.keys_waiting == 1 and "Reading the grid: " in screen_text(app))
+            all_at_once(app, "escape")
+            await soon(pilot, lambda: grids.view == "list" and app.keys_waiting == 0)
+            patch.undo()  # others answer
+            grids.open_grid(GridFolder(tmp_path / "grids" / "other"))
+            await soon(pilot, lambda: "cannot be read" in grids.grid.trouble)
+
+
+async def test_a_run_that_does_not_answer_keeps_nobody_from_another_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_dataset(tmp_path, 2)
+    old, _new = (write_run(tmp_path / "runs", name=name, ending="completed") for name in ("a-first", "b-second"))
+    async with running(tmp_path) as (app, pilot):
+        real, go_on = training.inspect, threading.Event()
+
+        def inspect(run: RunFolder) -> Any:
+            if run.root == old.root:
+                go_on.wait()
+            return real(run)
+
+        monkeypatch.setattr(training, "inspect", inspect)
+        try:
+            app.open_run(old)
+            all_at_once(app, "r")
+            await soon(pilot, lambda: "Reading the run: " in screen_text(app) and app.keys_waiting == 1)
+            all_at_once(app, "f5", "o", "r")
+            await soon(pilot, lambda: isinstance(app.screen, TextView) and "b-second" in screen_text(app))
+        finally:
+            go_on.set()
+
+
+async def test_a_check_of_lora_files_says_how_long_it_takes_keeps_keys_and_can_be_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_small(make_dataset(tmp_path, 2) / "loras" / "hat.safetensors")
+    async with running(tmp_path) as (app, pilot):
+        with held(monkeypatch, "said_apart", loras_acts):
+            all_at_once(app, "f7", "c", "m")
+            await soon(pilot, lambda: "checking 1 file: " in screen_text(app) and app.keys_waiting == 1)
+            all_at_once(app, "escape")
+            await soon(pilot, lambda: "1 key that waited was dropped" in said(app))
+            await soon(pilot, lambda: "checking" not in screen_text(app))
+            all_at_once(app, "m")
+            await soon(pilot, lambda: "1 marked" in screen_text(app))
+        assert app.current_mode == "loras" and not isinstance(app.screen, TextView)
+
+
+# -- what was asked for by a screen that was left
+
+
+async def test_a_question_is_not_asked_over_another_screen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_dataset(tmp_path, 2)
+    write_run(tmp_path / "runs", ending="completed")
+    async with running(tmp_path, screen="runs") as (app, pilot):
+        with held(monkeypatch, "cost_of", disk) as go_on:
+            all_at_once(app, "D")
+            await soon(pilot, lambda: "Reading: " in screen_text(app))
+            all_at_once(app, "f9")
+            await soon(pilot, lambda: app.current_mode == "home")
+            go_on.set()
+            await soon(pilot, lambda: "Not asked, for Runs is not in front any more: 1 run takes" in said(app))
+        assert len(app.screen_stack) == 1
+        all_at_once(app, "f8", "D")
+        await soon(pilot, lambda: isinstance(app.screen, Choose))
+
+
+async def test_what_was_looked_up_is_read_where_it_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_small(make_dataset(tmp_path, 2) / "loras" / "hat.safetensors")
+    monkeypatch.setattr(loras_acts, "said_apart", lambda *_given: ["all is well"])
+    async with running(tmp_path) as (app, pilot):
+        with held(monkeypatch, "said_apart", loras_acts) as go_on:
+            all_at_once(app, "f7", "c")
+            await soon(pilot, lambda: "checking 1 file: " in screen_text(app))
+            all_at_once(app, "f9")
+            await soon(pilot, lambda: app.current_mode == "home")
+            go_on.set()
+            await soon(pilot, lambda: "Ready to read on LoRAs: Check" in said(app))
+            assert len(app.screen_stack) == 1
+        all_at_once(app, "f7")
+        await soon(pilot, lambda: isinstance(app.screen, TextView) and "all is well" in screen_text(app))

@@ -22,6 +22,7 @@ from lora_tui.text import _
 from lora_tui.tui.acting import Acting, keymap_of
 from lora_tui.tui.actions import APP
 from lora_tui.tui.keymap import is_printable, key_text
+from lora_tui.tui.screens.awaiting import Awaiting
 from lora_tui.tui.threads import start_job
 from lora_tui.tui.widgets.footer import KeyHint, Keys, Status
 from lora_tui.tui.widgets.header import Header, HeaderText
@@ -45,12 +46,15 @@ class BaseScreen(Acting, Screen[None]):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (72, "-middle"), (110, "-wide"), (160, "-very-wide")]
     VERTICAL_BREAKPOINTS = [(0, "-low"), (18, "-short"), (24, "-usual"), (34, "-tall")]
     AUTO_FOCUS = "VirtualList"
+    FREE: ClassVar[frozenset[str]] = frozenset()
+    """Actions, by their name without the context, that need nothing of what is :meth:`awaited`."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.awaiting = Awaiting(self)
         self._missed: set[Change] = set(EVERYTHING)
         self._told: Timer | None = None
-        self._guiding: dict[object, bool] = {}
+        self._guiding: dict[object, tuple[bool, str]] = {}
 
     # -- for subclasses
 
@@ -78,11 +82,12 @@ class BaseScreen(Acting, Screen[None]):
         """Whether a job is under way that keys wait for."""
         return bool(self._guiding)
 
-    def guide(self, job: Callable[[], Coroutine[Any, Any, None]], *, stops: bool = True) -> None:
+    def guide(self, job: Callable[[], Coroutine[Any, Any, None]], *, stops: bool = True, words: str = "") -> None:
         """Run a job that ends in a dialog, a preview or another cursor; what is typed before that is there waits.
 
         Args:
             stops: Esc gives it up, for it only reads; else Esc drops what waits, and the job goes on.
+            words: what is done meanwhile, where that is more than reading.
         """
 
         async def guided() -> None:
@@ -92,17 +97,19 @@ class BaseScreen(Acting, Screen[None]):
                 self.tell(error_words(error), "error")
             finally:
                 self._guiding.pop(guided, None)
-                self.call_later(self.shell.give_keys)
+                self.resume_keys()
 
-        self._guiding[guided] = stops
+        self._guiding[guided] = stops, words
+        self.awaiting.look()
         start_job(self, guided, "guide" if stops else "guide on", alone=False)
 
     def give_up(self) -> bool:
         """Esc: what is being looked up is wanted no more; false where no job is under way that keys wait for."""
         guiding = bool(self._guiding)
         self.workers.cancel_group(self, "guide")
-        for job in [job for job, stops in self._guiding.items() if stops]:
+        for job in [job for job, (stops, _words) in self._guiding.items() if stops]:
             del self._guiding[job]  # one that had not begun never ends
+        self.awaiting.look()
         return guiding
 
     def step_back(self) -> bool:
@@ -114,10 +121,35 @@ class BaseScreen(Acting, Screen[None]):
 
         Who says so gives the app's keys out (``give_keys``) once it has.
         """
-        return False
+        focused = self.focused
+        if not self.awaited() or (focused is not None and focused.check_consume_key("a", "a")):
+            return False
+        keymap = self.shell.keymap
+        free = (*keymap.actions.of(APP), *(keymap.actions[f"{self.ACTS}.{name}"] for name in self.FREE))
+        return not any(key == bound.partition(" ")[0] for action in free for bound in keymap.keys(action.id))
+
+    def resume_keys(self) -> None:
+        """What keys wait for may be there now: give them out."""
+        self.awaiting.look()
+        self.call_later(self.shell.give_keys)
+
+    def awaited(self) -> str:
+        """What is being read that the screen's keys are about, in words; empty once it is there.
+
+        They wait for it, but those of :attr:`FREE` and the app's; Esc leaves the screen, or its inner state.
+        """
+        return ""
+
+    def reading_words(self) -> str:
+        """What is being read for the screen or for a dialog, in words; empty where nothing is."""
+        if (words := self.awaited()) or not self._guiding:
+            return words
+        reads, words = list(self._guiding.values())[-1]
+        return words or (_("Reading.") if reads else _("Still at work."))
 
     def keys_wait(self) -> None:
         """Called when keys have begun to wait, and with each that follows: a screen can say so."""
+        self.awaiting.look()
 
     @property
     def holds_config(self) -> bool:
@@ -199,7 +231,8 @@ class BaseScreen(Acting, Screen[None]):
         if place:
             self.go_to(place)
         self.refresh_keys()
-        self.call_later(self.shell.give_keys)
+        self.shell.show_kept(self)
+        self.resume_keys()
 
     def take_change(self, changed: frozenset[Change]) -> None:
         """The app's door: pass a change on now, or keep it until the screen is shown again."""
@@ -213,7 +246,7 @@ class BaseScreen(Acting, Screen[None]):
                 raise
             return
         self.refresh_keys()
-        self.call_later(self.shell.give_keys)
+        self.resume_keys()
 
     def _being_taken_down(self) -> bool:
         """Whether the screen or the app is closing: some of the widgets are gone then, and nobody looks."""

@@ -59,7 +59,7 @@ class Acts:
                 await self.do_now(act)
             finally:
                 self.doing -= 1
-                self.screen.call_later(self.screen.shell.give_keys)
+                self.screen.resume_keys()
 
         start_job(self.screen, job, "act", alone=False)
 
@@ -187,9 +187,9 @@ class Acts:
     def action_trash(self) -> None:
         stray = self._stray
         if stray is None:
-            self.screen.guide(partial(self.ask_trash, [row.path for row in self.screen.targets()]), stops=False)
+            self.screen.guide(partial(self.ask_trash, [row.path for row in self.screen.targets()]))
         elif _is_named_as_image(stray):  # one that cannot be read goes with what belongs to it
-            self.screen.guide(partial(self.ask_trash, [stray]), stops=False)
+            self.screen.guide(partial(self.ask_trash, [stray]))
         else:
             self._ask_stray(stray)
 

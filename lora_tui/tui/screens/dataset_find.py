@@ -206,7 +206,7 @@ class Finding:
             self._leave()
         else:
             self.screen.shell.forget_keys()
-        self.screen.call_later(self.screen.shell.give_keys)
+        self.screen.resume_keys()
 
     def leave_prompt(self) -> None:
         """Esc: the filter is what it was before, also where Enter has been pressed and is being thought about."""

@@ -50,6 +50,7 @@ class GridsScreen(ListScreen[Summary]):
     CSS_PATH = ["list_screen.tcss", "grids.tcss"]
     COLUMNS = COLUMNS
     AUTO_FOCUS = "#list"
+    FREE = frozenset({"new", "generate", "tasks"})
 
     def __init__(self) -> None:
         super().__init__()
@@ -68,8 +69,12 @@ class GridsScreen(ListScreen[Summary]):
 
     @property
     def takes_keys(self) -> bool:
-        read = self.view != "list" or self._all_read or bool(self.workspace.trouble)
-        return super().takes_keys and read and not self.query_one(Prompt).deciding and not self.grid.awaited
+        return super().takes_keys and not self.query_one(Prompt).deciding
+
+    def awaited(self) -> str:
+        if self.view != "list":
+            return _("Reading the grid.") if self.grid.awaited else ""
+        return _("Looking for grids.") if not self._all_read and not self.workspace.trouble else ""
 
     def compose_body(self) -> ComposeResult:
         with Vertical(id="grid-list-view"):
@@ -175,7 +180,7 @@ class GridsScreen(ListScreen[Summary]):
                 self._all_read = True
                 self.take_rows(found)
                 self.select()
-                self.call_later(self.shell.give_keys)
+                self.resume_keys()
                 if not self._again:
                     return
         finally:
@@ -356,7 +361,7 @@ class GridsScreen(ListScreen[Summary]):
     @on(Prompt.Completed)
     def _completed(self, event: Prompt.Completed) -> None:
         event.stop()
-        self.call_later(self.shell.give_keys)
+        self.resume_keys()
 
 
 def _picture_of(folder: GridFolder) -> tuple[Path | None, Stamp]:

@@ -55,7 +55,8 @@ class GridCells:
         self.trouble = ""
         self._reader: GridReader | None = None
         self._wanted = 0
-        self._busy = self._again = self._anew = False
+        self._busy: object = None  # what is being read now: a token of its own
+        self._again = self._anew = False
 
     # -- reading
 
@@ -77,32 +78,36 @@ class GridCells:
         self.folder = self.page = self.notes = self.scores = self.marked = self._reader = None
         self.blinking = self.comparing = False
         self.trouble, self._wanted = "", 0
+        self._busy = None  # a disk that does not answer keeps no other grid waiting
 
     def look(self, *, anew: bool = False) -> None:
         """Read what has come since; with ``anew`` also whether files are others now."""
         self._again, self._anew = True, self._anew or anew
-        if self._reader is not None and not self._busy and self._screen.is_attached:
-            self._busy = True
-            start_job(self._screen, self._read, "cells", alone=False)
+        if self._reader is not None and self._busy is None and self._screen.is_attached:
+            self._busy = turn = object()
+            start_job(self._screen, partial(self._read, turn), "cells", alone=False)
 
-    async def _read(self) -> None:
+    async def _read(self, turn: object) -> None:
         try:
-            while self._again and (reader := self._reader) is not None:
+            while self._busy is turn and self._again and (reader := self._reader) is not None:
                 self._again = False
                 anew, self._anew = self._anew, False
                 try:
                     found = await in_thread(partial(_read_all, reader, self._wanted, anew=anew))
                 except UserError as error:
+                    if reader is not self._reader:
+                        continue
                     self.trouble = error_words(error)
                     self._screen.tell(self.trouble, "error")
                     self.draw()
-                    self._screen.call_later(self._screen.shell.give_keys)
+                    self._screen.resume_keys()
                     continue
                 if reader is self._reader:
                     self.trouble = ""
                     self._take(*found)
         finally:
-            self._busy = False
+            if self._busy is turn:
+                self._busy = None
 
     def _take(self, page: Page, notes: Notes | None, scores: Scores | None) -> None:
         before, noted, scored = self.page, self.notes, self.scores
@@ -127,7 +132,7 @@ class GridCells:
         self.draw()
         self._screen.refresh_keys()
         if before is None:
-            self._screen.call_later(self._screen.shell.give_keys)
+            self._screen.resume_keys()
 
     # -- what is where
 

@@ -152,7 +152,7 @@ class ListFind(ABC):
             self.text = text.strip()
             self._history.add(self.text)
             self._leave()
-        self._screen.call_later(self._screen.shell.give_keys)
+        self._screen.resume_keys()
 
     def leave_prompt(self) -> None:
         """Esc: the filter is what it was before."""

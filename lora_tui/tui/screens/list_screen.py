@@ -191,4 +191,4 @@ class FindScreen(ListScreen[T]):
     @on(Prompt.Completed)
     def _completed(self, event: Prompt.Completed) -> None:
         event.stop()
-        self.call_later(self.shell.give_keys)
+        self.resume_keys()

@@ -37,6 +37,7 @@ class LorasScreen(FindScreen[LoraFile]):
     ACTS = "loras"
     CSS_PATH = ["list_screen.tcss", "loras.tcss"]
     COLUMNS = COLUMNS
+    FREE = frozenset({"add-folder", "drop-folder"})
 
     def __init__(self) -> None:
         super().__init__(LorasFind(self))
@@ -53,15 +54,11 @@ class LorasScreen(FindScreen[LoraFile]):
 
     # -- the list
 
-    @property
-    def takes_keys(self) -> bool:
-        return super().takes_keys and (self.workspace.project is not None or bool(self.workspace.trouble))
-
-    def waits_for(self, key: str) -> bool:
-        """Until a file is known, or that there is none; but not to leave out a folder that does not answer."""
-        if self.rows or not self.reading.busy:
-            return False
-        return not any(key in self.shell.keymap.keys(f"loras.{name}") for name in ("add-folder", "drop-folder"))
+    def awaited(self) -> str:
+        """Until a file is known, or that there is none; a folder that does not answer can be left out before that."""
+        if self.workspace.project is None and not self.workspace.trouble:
+            return _("Reading the project.")
+        return _("Looking for LoRA files.") if self.reading.busy and not self.rows else ""
 
     def workspace_changed(self, changed: frozenset[Change]) -> None:
         if changed & {"runs", "project"}:
@@ -85,7 +82,7 @@ class LorasScreen(FindScreen[LoraFile]):
         if top:
             self.listed.cursor = 0  # nobody has gone to a file yet, and those that come go before it
         self._all_read = self._all_read or not self.reading.busy
-        self.call_later(self.shell.give_keys)
+        self.resume_keys()
 
     def empty_words(self) -> str:
         if self.rows:

@@ -7,15 +7,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lora_tui.errors import UserError
 from lora_tui.loras.apart import said_apart
 from lora_tui.loras.folders import with_folder, without_folder
 from lora_tui.text import _, count, ngettext, plain
 from lora_tui.tui.lora_operations import operation_of
-from lora_tui.tui.threads import in_stoppable_thread, start_job
+from lora_tui.tui.threads import in_stoppable_thread
 from lora_tui.tui.widgets.dialog import AskPath, Choice, Choose
 from lora_tui.tui.widgets.text_view import TextView
-from lora_tui.tui.wording import error_words
 
 if TYPE_CHECKING:
     from lora_tui.tui.screens.loras import LorasScreen
@@ -39,18 +37,12 @@ class LorasActs:
     def action_check(self) -> None:
         files = [file.path for file in self._screen.find.meant()]
         if files:
-            start_job(self._screen, partial(self._check, files), "check")
+            words = ngettext("checking {count} file", "checking {count} files", len(files))
+            self._screen.guide(partial(self._check, files), words=words.format(count=count(len(files))))
 
     async def _check(self, files: Sequence[Path]) -> None:
         """In a process of its own: the numbers are looked at with torch."""
-        words = ngettext("checking {count} file", "checking {count} files", len(files))
-        self._screen.tell(words.format(count=count(len(files))))
-        try:
-            lines = await in_stoppable_thread(said_apart, ["check", "--", *map(str, files)])
-        except UserError as error:
-            self._screen.tell(error_words(error), "error")
-            return
-        self._screen.forget_told()
+        lines = await in_stoppable_thread(said_apart, ["check", "--", *map(str, files)])
         self._screen.app.push_screen(TextView(_("Check"), lines))
 
     # -- metadata

@@ -7,6 +7,7 @@ is said by the same command that does it in a shell, in a process of its own.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -25,7 +26,7 @@ from lora_tui.loras.folders import OWN
 from lora_tui.loras.recipes import OUT, Field, Recipe
 from lora_tui.places import exists, expand, is_file
 from lora_tui.tasks.start import ask_task, start_task
-from lora_tui.text import _, plain
+from lora_tui.text import _, duration, plain
 from lora_tui.tui.actions import MAKING
 from lora_tui.tui.cells import Cell, wrap
 from lora_tui.tui.threads import in_stoppable_thread, in_thread, start_job
@@ -73,6 +74,8 @@ class MakeLora(ActingDialog[list[Path]]):
         self._tone = ""
         self._refused = False
         self._working = False
+        self._named = ""  # the name that the new file was given here
+        self._doing, self._since = "", 0.0
         self.accept_words = _("change")
         self.set_class(self.recipe.preview == (), "-says")
 
@@ -84,12 +87,28 @@ class MakeLora(ActingDialog[list[Path]]):
 
     def on_mount(self) -> None:
         super().on_mount()
+        self.set_focus(self._list)
+        self.set_interval(1.0, self._say_doing)
+        self._list.take(self._shown_fields())
+        start_job(self, self._begin, "name")
+
+    async def _begin(self) -> None:
+        """What is found on the disk, which may be slow: the project's base model, and a free name."""
+        self._say_doing(_("reading"))
         config = self.shell.workspace.config
         needed = any(one.name == "base" and one.needed for one in self._fields)
-        if config is not None and needed and config.model.base and exists(expand(config.model.base)):
-            self._values["base"] = config.model.base
-        self._values[OUT] = self._out_start()
-        self.set_focus(self._list)
+        own = config.model.base if config is not None and needed else ""
+        there = await in_thread(lambda: exists(expand(own))) if own else False
+        if there and not self._values["base"]:
+            self._values["base"] = own
+        await self._give_name()
+
+    async def _give_name(self) -> None:
+        """Give the new file a name that follows from the other answers, then look at what it would come to."""
+        named = await in_thread(self._out_start)
+        if self._values.get(OUT, "") == self._named:  # no other was typed meanwhile
+            self._values[OUT] = named
+        self._named = named
         self._changed()
 
     @property
@@ -99,7 +118,10 @@ class MakeLora(ActingDialog[list[Path]]):
     def _out_start(self) -> str:
         if not self.recipe.makes:
             return ""
-        return recipes.out_start(self.recipe, self._files, self.shell.workspace.root / OWN, self._values)
+        return recipes.out_start(self.recipe, self._files, self.shell.workspace.root / OWN, dict(self._values))
+
+    def _shown_fields(self) -> list[Field]:
+        return [one for one in self._fields if one.shown(self._values)]
 
     # -- showing
 
@@ -139,31 +161,46 @@ class MakeLora(ActingDialog[list[Path]]):
         self.tell(_(here.note) if here is not None else "", "muted")
 
     def _show_outcome(self, lines: Sequence[str], tone: str = "") -> None:
-        self._outcome, self._tone = list(lines), tone
+        self._outcome, self._tone, self._doing = list(lines), tone, ""
+        self._draw_outcome(lines, tone)
+        self.show_keys()
+
+    def _say_doing(self, words: str = "") -> None:
+        """Say what is being done in the place of its outcome, and for how long; again each second."""
+        if words:
+            self._outcome, self._doing, self._since = [], words, time.monotonic()
+            self.show_keys()
+        if self._doing and self.is_mounted:
+            seconds = time.monotonic() - self._since
+            told = _("{reading}: {time}").format(reading=self._doing, time=duration(seconds))
+            self._draw_outcome([told if seconds >= 1 else self._doing], "muted")
+
+    def _draw_outcome(self, lines: Sequence[str], tone: str) -> None:
         shown = self.query_one("#outcome", Lines)
         width, height = max(shown.size.width, 20), max(shown.size.height, 1)
         rows = [part for line in lines for part in (wrap(plain(line), width) if line else [""])]
         if len(rows) > height:
             rows[height - 1 :] = [_("{key} reads all.").format(key=self.shell.keymap.shown("making.read"))]
         shown.show([(Cell(part, tone),) for part in rows])
-        self.show_keys()
 
     @on(Lines.Resized, "#outcome")
     def _resized(self, event: Lines.Resized) -> None:
         event.stop()
-        self._show_outcome(self._outcome, self._tone)
+        if self._doing:
+            self._say_doing()
+        else:
+            self._show_outcome(self._outcome, self._tone)
 
     def _changed(self) -> None:
         """A value is another: the form follows, and what it would come to is asked again."""
-        self._list.take([one for one in self._fields if one.shown(self._values)])
+        self._list.take(self._shown_fields())
         self._refused = False
         self._say_note()
         lacking = self._lacking()
         if lacking:
             self._show_outcome([_("{field} is missing.").format(field=lacking)], "muted")
         else:
-            doing = _("looking at what it would come to") if self.recipe.preview else _("measuring")
-            self._show_outcome([doing], "muted")
+            self._say_doing(_("looking at what it would come to") if self.recipe.preview else _("measuring"))
             start_job(self, self._preview, "preview")
 
     def _lacking(self) -> str:
@@ -172,7 +209,7 @@ class MakeLora(ActingDialog[list[Path]]):
 
     async def _preview(self) -> None:
         try:
-            lines = await self._said(*self.recipe.preview, *self._force())
+            lines = await self._said(*self.recipe.preview, *await in_thread(self._force))
         except UserError as error:
             self._refused = True
             self._show_outcome([error_words(error)], "error")
@@ -223,12 +260,13 @@ class MakeLora(ActingDialog[list[Path]]):
     def _put(self, one: Field, value: str | None) -> None:
         if value is None:
             return
-        named = self._values.get(OUT) == self._out_start()
         self._values[one.name] = value
         self._values |= self.recipe.following(one.name, self._values)
-        if named and one.name != OUT:
-            self._values[OUT] = self._out_start()
-        self._changed()
+        if self.recipe.makes and one.name != OUT and self._values.get(OUT, "") == self._named:
+            self._list.take(self._shown_fields())
+            start_job(self, self._give_name, "name")
+        else:
+            self._changed()
 
     def _choose(self, one: Field, value: str) -> None:
         choices = [Choice(name, _(words)) for name, words in one.choices]
@@ -260,7 +298,7 @@ class MakeLora(ActingDialog[list[Path]]):
     async def _curve(self) -> None:
         self.tell(_("drawing the curve"))
         try:
-            lines = await self._said(*(self.recipe.curve or ()), *self._force())
+            lines = await self._said(*(self.recipe.curve or ()), *await in_thread(self._force))
         except UserError as error:
             self.tell(error_words(error), "error")
             return
@@ -270,19 +308,22 @@ class MakeLora(ActingDialog[list[Path]]):
     # -- making
 
     def action_write(self) -> None:
-        target = Path(self._values[OUT])
-        if not self._force():
-            start_job(self, partial(self._write, target), "write")
-            return
+        start_job(self, self._ask_write, "write")
+
+    async def _ask_write(self) -> None:
+        target, force = Path(self._values[OUT]), await in_thread(self._force)
 
         def sure(yes: bool | None) -> None:
             if yes:
-                start_job(self, partial(self._write, target), "write")
+                start_job(self, partial(self._write, target, force), "write")
 
+        if not force:
+            sure(True)
+            return
         self.app.push_screen(Confirm(_("Write over the file that is there?"), plain(str(target)), yes=_("write")), sure)
 
-    async def _write(self, target: Path) -> None:
-        words = self.recipe.command(self._values, self._files, *self._force(), writes=True)
+    async def _write(self, target: Path, force: Sequence[str]) -> None:
+        words = self.recipe.command(self._values, self._files, *force, writes=True)
         root = self.shell.workspace.root
         options = {"command": words, "folder": str(root)}
         try:
@@ -366,6 +407,10 @@ class Extract(MakeLora):
 
 class Bake(MakeLora):
     recipe = recipes.BAKE
+
+
+class Check(MakeLora):
+    recipe = recipes.CHECK
 
 
 class Compare(MakeLora):

@@ -13,7 +13,7 @@ from lora_tui.loras.files import LoraFile
 from lora_tui.text import _, plain
 from lora_tui.tui.cells import Cell, wrap
 from lora_tui.tui.threads import in_thread, start_job
-from lora_tui.tui.widgets.dialog import Dialog
+from lora_tui.tui.widgets.dialog import AskPath, Dialog
 from lora_tui.tui.widgets.footer import KeyHint, Keys
 from lora_tui.tui.widgets.lines import Lines
 from lora_tui.tui.widgets.virtual_list import Column, VirtualList
@@ -24,11 +24,12 @@ from lora_tui.weights.cut import cut, rank_file, ranks_of
 class SplitLora(Dialog[list[Path]]):
     """Ranks to choose from; dismissed with the files that were written."""
 
-    BINDINGS = [("space", "without")]
+    BINDINGS = [("space", "without"), ("t", "folder")]
     DEFAULT_CSS = "SplitLora #told { height: 3; }"
 
     def __init__(self, files: Sequence[LoraFile]) -> None:
         self._path = files[0].path
+        self._folder = self._path.parent
         super().__init__(_("Split {name}").format(name=plain(files[0].name)))
         self._ranks: list[int] = []
         self._left_out: set[int] = set()
@@ -48,6 +49,7 @@ class SplitLora(Dialog[list[Path]]):
         found = super().hints()
         if self._ranks:
             found.insert(1, KeyHint("dialog.without", "Space", _("with or without")))
+            found.insert(2, KeyHint("dialog.folder", "t", _("another folder")))
             return found
         return [hint for hint in found if hint.action != "dialog.accept"]
 
@@ -69,8 +71,8 @@ class SplitLora(Dialog[list[Path]]):
 
     def _row(self, index: int) -> list[Cell]:
         rank = self._ranks[index]
-        there = rank_file(self._path, rank).exists()
-        name = plain(rank_file(self._path, rank).name)
+        target = rank_file(self._path, rank, self._folder)
+        there, name = target.exists(), plain(target.name)
         words = _("{file} is there already").format(file=name) if there else name
         return [
             Cell(" " if rank in self._left_out or there else "*", "accent"),
@@ -84,11 +86,26 @@ class SplitLora(Dialog[list[Path]]):
             self._left_out ^= {self._ranks[place]}
             self.query_one(VirtualList).reload()
 
+    def action_folder(self) -> None:
+        def chosen(folder: Path | None) -> None:
+            if folder is not None:
+                self._folder = folder
+                self.query_one(VirtualList).reload()
+                self._say(_("They are written into {folder}.").format(folder=plain(str(folder))), "muted")
+
+        if not self._writing:
+            title = _("Into which folder are they written?")
+            detail = _("A folder that is missing is made.")
+            dialog = AskPath(
+                title, self._folder, detail=detail, folders_only=True, must_exist=False, accept=_("take it")
+            )
+            self.app.push_screen(dialog, chosen)
+
     def action_accept(self) -> None:
         if self._writing or not self._ranks:
             return
         ranks = [rank for rank in self._ranks if rank not in self._left_out]
-        ranks = [rank for rank in ranks if not rank_file(self._path, rank).exists()]
+        ranks = [rank for rank in ranks if not rank_file(self._path, rank, self._folder).exists()]
         if not ranks:
             self._say(_("Nothing is left to write."), "warning")
             return
@@ -98,8 +115,9 @@ class SplitLora(Dialog[list[Path]]):
     async def _write(self, ranks: Sequence[int]) -> None:
         written: list[Path] = []
         try:
+            await in_thread(partial(self._folder.mkdir, parents=True, exist_ok=True))
             for rank in ranks:
-                target = rank_file(self._path, rank)
+                target = rank_file(self._path, rank, self._folder)
                 self._say(_("writing {file}").format(file=plain(target.name)), "")
                 await in_thread(cut, self._path, rank, target)
                 written.append(target)

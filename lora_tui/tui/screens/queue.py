@@ -43,9 +43,8 @@ class QueueScreen(ListScreen[QueueJob]):
         self._view: QueueView | None = None
         self._looking = False
 
-    @property
-    def takes_keys(self) -> bool:
-        return super().takes_keys and self._view is not None
+    def awaited(self) -> str:
+        return _("Reading the queue.") if self._view is None else ""
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -76,7 +75,7 @@ class QueueScreen(ListScreen[QueueJob]):
         self._view = view
         self.take_rows(view.jobs)
         self.select()
-        self.call_later(self.shell.give_keys)
+        self.resume_keys()
 
     def empty_words(self) -> str:
         if self._view is None:

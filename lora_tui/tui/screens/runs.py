@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from textual import work
@@ -42,6 +43,7 @@ class RunsScreen(FindScreen[Row]):
     ACTS = "runs"
     CSS_PATH = ["list_screen.tcss", "runs.tcss"]
     COLUMNS = COLUMNS
+    FREE = frozenset({"queue"})
 
     def __init__(self) -> None:
         super().__init__(RunsFind(self))
@@ -61,10 +63,9 @@ class RunsScreen(FindScreen[Row]):
         yield LineChart(id="run-chart")
         yield ImageView(id="run-sample")
 
-    @property
-    def takes_keys(self) -> bool:
+    def awaited(self) -> str:
         work = self.workspace
-        return super().takes_keys and (work.runs is not None or bool(work.trouble))
+        return _("Reading the runs.") if work.runs is None and not work.trouble else ""
 
     # -- the list
 
@@ -219,19 +220,17 @@ class RunsScreen(FindScreen[Row]):
     def action_files(self) -> None:
         status = self.chosen
         if status is not None:
-            self._list_files(status.run)
+            self.guide(partial(self._list_files, status.run))
 
-    @work(group="files", exclusive=True)
     async def _list_files(self, run: RunFolder) -> None:
         files = await in_thread(list_files, run)
 
         def chosen(place: int) -> None:
-            self._show_lora(files[place][0])
+            self.guide(partial(self._show_lora, files[place][0]))
 
         lines = [line for _path, line in files]
         self.app.push_screen(TextView(plain(run.name), lines, accept=_("LoRA info"), chosen=chosen))
 
-    @work(group="lora", exclusive=True)
     async def _show_lora(self, path: Path) -> None:
         if path.suffix.lower() != ".safetensors":
             self.shell.tell(_("Only LoRA files say something of themselves."), "warning")
@@ -246,9 +245,8 @@ class RunsScreen(FindScreen[Row]):
     def action_settings(self) -> None:
         status = self.chosen
         if status is not None:
-            self._read_settings(status.run)
+            self.guide(partial(self._read_settings, status.run))
 
-    @work(group="files", exclusive=True)
     async def _read_settings(self, run: RunFolder) -> None:
         try:
             text = await in_thread(run.config_path.read_text, "utf-8", "replace")

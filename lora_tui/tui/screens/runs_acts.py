@@ -125,7 +125,7 @@ class RunActs:
             return
 
         def go() -> None:
-            self._screen.guide(partial(self._clone, row), stops=False)
+            self._screen.guide(partial(self._clone, row))
 
         if shell.workspace.config_changed:
             shell.ask_without_changes(_("Take the settings of the run instead of them?"), _("take them"), go)
@@ -213,7 +213,7 @@ class RunActs:
     def action_remove(self) -> None:
         rows = self._screen.find.meant()
         if rows:
-            self._screen.guide(partial(self._ask_remove, rows), stops=False)
+            self._screen.guide(partial(self._ask_remove, rows))
 
     async def _ask_remove(self, rows: Sequence[Row]) -> None:
         from lora_tui.records.disk import PARTS, Wish, cost_of, leaving, total
@@ -256,7 +256,6 @@ class RunActs:
 
     async def _confirm(self, leaves: list[Leaving]) -> None:
         from lora_tui.records.disk import total
-        from lora_tui.records.trash import throw_away
 
         lines = [plain(str(one.path.relative_to(one.run.root.parent)), limit=66) for one in leaves[:SHOWN]]
         if len(leaves) > SHOWN:
@@ -268,8 +267,13 @@ class RunActs:
         ]
         dialog = Choose(_("Remove {size}?").format(size=size), choices, detail="\n".join(lines))
         how = await self._screen.app.push_screen_wait(dialog)
-        if how is None:
-            return
+        if how is not None:
+            self._screen.guide(partial(self._remove, leaves, how), stops=False)
+
+    async def _remove(self, leaves: list[Leaving], how: str) -> None:
+        from lora_tui.records.disk import total
+        from lora_tui.records.trash import throw_away
+
         gone, errors = await in_thread(partial(throw_away, leaves, for_good=how == "delete"))
         self._screen.shell.poll_runs()
         await self._screen.read_rows()

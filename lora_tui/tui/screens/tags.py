@@ -73,6 +73,7 @@ class TagsScreen(BaseScreen):
 
     ACTS = "tags"
     CSS_PATH = "tags.tcss"
+    FREE = frozenset({"keymap", "folder"})
 
     def __init__(self) -> None:
         super().__init__()
@@ -103,12 +104,17 @@ class TagsScreen(BaseScreen):
 
     @property
     def takes_keys(self) -> bool:
-        known = self.workspace.config is not None or bool(self.workspace.trouble)
-        waits = self.opening.reading or (self.is_mounted and self.query_one(Prompt).deciding)
-        return super().takes_keys and known and not waits
+        return super().takes_keys and not self.query_one(Prompt).deciding
+
+    def awaited(self) -> str:
+        if self.workspace.config is None and not self.workspace.trouble:
+            return _("Reading the project.")
+        return _("Reading captions.") if self.opening.reading else ""
 
     def waits_for(self, key: str) -> bool:
         """While captions are being changed: whatever is not only looked at, and what is behind it in the line."""
+        if super().waits_for(key):
+            return True
         if not self.busy or self.query_one(Prompt).is_open:
             return False
         keymap = self.shell.keymap
@@ -126,6 +132,7 @@ class TagsScreen(BaseScreen):
         return LOOKS | {"undo", "redo"} if self.turns.turning else LOOKS
 
     def keys_wait(self) -> None:
+        super().keys_wait()
         if self.busy:
             self.say()
 
@@ -205,7 +212,7 @@ class TagsScreen(BaseScreen):
             files.reload()  # other files may be in use now
             self.panes.show_titles()
         self.say()
-        self.call_later(self.shell.give_keys)
+        self.resume_keys()
 
     def roots(self) -> list[Path]:
         """The folders of the project's datasets."""
@@ -237,7 +244,7 @@ class TagsScreen(BaseScreen):
             self.say()
             self.refresh_keys()
         if not words:
-            self.call_later(self.shell.give_keys)
+            self.resume_keys()
 
     def say(self) -> None:
         """The status line: scope and filter."""
@@ -248,7 +255,7 @@ class TagsScreen(BaseScreen):
             )
             return
         if self.busy:
-            self.set_status(self.busy, self._waiting())
+            self.set_status(self.busy, self.awaiting.waiting())
             return
         text = _("SCOPE {scope}").format(scope=editor.spoken(self.panes.number))
         text += "   " + _("FILTER {filter}").format(filter=plain(editor.filter, limit=60) or _("none"))
@@ -262,14 +269,6 @@ class TagsScreen(BaseScreen):
             key = self.shell.keymap.shown("tags.conflicts")
             right.append(waits.format(count=count(self.conflicts.number)) + f": {key}")
         self.set_status(text, "  ".join(right))
-
-    def _waiting(self) -> str:
-        """How many keys wait, and what drops them."""
-        number = self.shell.keys_waiting
-        if not number:
-            return ""
-        text = ngettext("{count} key waits, {key} drops it", "{count} keys wait, {key} drops them", number)
-        return text.format(count=count(number), key=self.shell.keymap.shown("app.back"))
 
     def key_hints(self) -> list[KeyHint]:
         prompt = self.query_one(Prompt)
@@ -376,11 +375,11 @@ class TagsScreen(BaseScreen):
         event.stop()
         self.finding.done(event.text)
         self.query_one(Prompt).deciding = False
-        self.call_later(self.shell.give_keys)
+        self.resume_keys()
 
     @on(Prompt.Completed)
     def _completed(self) -> None:
-        self.call_later(self.shell.give_keys)
+        self.resume_keys()
 
     @on(Lines.Resized, "#files-title")
     def _resized_titles(self) -> None:

@@ -173,7 +173,7 @@ class Opening:
         """What was typed while the captions were read is done now."""
         self.reading = False
         self.screen.work("")
-        self.screen.call_later(self.screen.shell.give_keys)
+        self.screen.resume_keys()
 
     def _welcome(self, editor: Editor, kept: Kept | None) -> None:
         """Show a folder that was opened, with what was chosen before it was read again."""

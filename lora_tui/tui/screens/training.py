@@ -73,6 +73,7 @@ class TrainingScreen(BaseScreen):
     ACTS = "training"
     CSS_PATH = "training.tcss"
     AUTO_FOCUS = ""
+    FREE = frozenset({"start", "newest"})
 
     def __init__(self) -> None:
         super().__init__()
@@ -93,12 +94,12 @@ class TrainingScreen(BaseScreen):
         self._turn = 0
         self._opening: RunStory | None = None
 
-    @property
-    def takes_keys(self) -> bool:
-        """Once it is known whether there is a run, and which: a key would be for none, or for the one before."""
+    def awaited(self) -> str:
+        """Until it is known whether there is a run, and which: a key would be for none, or for the one before."""
         work = self.workspace
-        known = work.run is not None or work.runs is not None or bool(work.trouble)
-        return super().takes_keys and known and self._opening is None
+        if work.run is None and work.runs is None and not work.trouble:
+            return _("Reading the runs.")
+        return _("Reading the run.") if self._opening is not None else ""
 
     def doers(self) -> tuple[object, ...]:
         return self, self.looking, self.requests, self.wishes, self.others, self._after
@@ -191,6 +192,7 @@ class TrainingScreen(BaseScreen):
     def open_run(self, run: RunFolder) -> None:
         """Watch another run."""
         self._opening = RunStory(run)
+        self.awaiting.look()
         self._open(self._opening)
 
     @work(group="story", exclusive=True)
@@ -204,7 +206,7 @@ class TrainingScreen(BaseScreen):
         self._take(story)
         if self._opening is story:
             self._opening = None
-            self.call_later(self.shell.give_keys)
+            self.resume_keys()
         self._looked = time.monotonic()
         while not story.complete and story is self.story:
             story.update(READ_SECONDS)

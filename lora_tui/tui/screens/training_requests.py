@@ -69,10 +69,10 @@ class Requests:
         seen = self._screen.seen
         if action_id == "training.start":
             return "" if self._screen.workspace.config is not None else _("Reading the project.")
+        if action_id == "training.newest" and self._screen.workspace.run is not None:
+            return "" if self._screen.workspace.elsewhere is not None else _("This is the newest run.")
         if seen is None:
             return _("There is no run to watch yet.")
-        if action_id == "training.newest" and self._screen.workspace.elsewhere is None:
-            return _("This is the newest run.")
         if action_id in _REQUESTS and not seen.alive and not (action_id in _STOPS and _awaits(seen)):
             return _("The run is not at work.")
         if action_id == "training.resume":

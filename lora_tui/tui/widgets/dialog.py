@@ -86,6 +86,11 @@ class Dialog(Acting, ModalScreen[T | None], Generic[T], inherit_bindings=False):
         self._title = title
         self._detail = detail
 
+    @property
+    def asks(self) -> str:
+        """Its title: what it asks, or what is read in it."""
+        return self._title
+
     def compose(self) -> ComposeResult:
         with Vertical(id="box"):
             yield Static(self._title, id="title", markup=False)

@@ -33,7 +33,7 @@ class KeyHint:
 
 
 class Status(Widget):
-    """One line. What was just done covers what is so until :meth:`forget`."""
+    """One line. What is being read covers what is so, and what was just done both until :meth:`forget`."""
 
     COMPONENT_CLASSES = {f"tone--{tone}" for tone in TONES}
     DEFAULT_CSS = "Status { height: 1; }"
@@ -41,19 +41,27 @@ class Status(Widget):
     def __init__(self) -> None:
         super().__init__()
         self._lasting = ""
+        self._reading = ""
         self._passing = ""
         self._tone = ""
         self._right = ""
+        self._reading_right = ""
 
     @property
     def text(self) -> str:
         """What the line says now."""
-        return self._passing or self._lasting
+        return self._passing or self._reading or self._lasting
 
     def show(self, text: str, right: str = "") -> None:
         """Say what is so: scope, filter, counts; ``right`` stands at the end of the line."""
         if (text, right) != (self._lasting, self._right):
             self._lasting, self._right = text, right
+            self.refresh()
+
+    def read(self, text: str, right: str = "") -> None:
+        """Say what is being read, over what is so; nothing once it is there."""
+        if (text, right) != (self._reading, self._reading_right):
+            self._reading, self._reading_right = text, right
             self.refresh()
 
     def tell(self, text: str, tone: str = "") -> None:
@@ -74,7 +82,7 @@ class Status(Widget):
         style = muted
         if self._passing:
             style = base + self.get_component_rich_style(f"tone--{self._tone}", partial=True) if self._tone else base
-        right = "" if self._passing else self._right
+        right = "" if self._passing else self._reading_right if self._reading else self._right
         room = width - (cell_len(right) + 2 if right else 0)
         ellipsis = marks_of(self.app).ellipsis
         segments = [Segment(fit(self.text, room, cut="late", ellipsis=ellipsis), style)]
