@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lora_tui.families.devices import pin_large_whole
+
 SLOTS = 2
 ALIGNED = 256
 """Bytes that the place of a tensor in its block's memory is a multiple of."""
@@ -52,6 +54,8 @@ class StreamedBlocks:
             raise ValueError(f"{slots} slots: one must be free to be filled while another computes")
         self._blocks, self._device, self._own = list(blocks), device, own
         self._copies = torch.cuda.Stream(device) if device.type == "cuda" else None
+        if self._copies is not None:
+            pin_large_whole()
         self._homes, self._held = (
             zip(*(self._take(block) for block in self._blocks), strict=True) if blocks else ((), ())
         )
@@ -83,12 +87,16 @@ class StreamedBlocks:
         return sum(home.numel() for home in self._homes)
 
     def stop(self) -> None:
-        """Put the blocks back: whole, in the computer's memory, to be moved like any module. Waits for the device."""
+        """Put the blocks back: whole, in the computer's memory, to be moved like any module. Waits for the device.
+
+        Nothing of them is held any more: where each goes to the device in another way, its piece of memory goes, too.
+        """
         self.rest()
         for hook in self._hooks:
             hook.remove()
         for block in self._blocks:
             del block._apply
+        self._blocks, self._homes, self._held, self._hooks = [], (), (), []
 
     def rest(self) -> None:
         """Leave the device with all blocks until :meth:`go_on`. Waits for the device."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import torch
 
 from lora_tui.config.load import parse_config
 from lora_tui.config.rules import values
 from lora_tui.errors import UserError
-from lora_tui.families.devices import choose_device
+from lora_tui.families.devices import PINNED_WHOLE_MB, choose_device, pin_large_whole
 
 
 def _codes(device: str) -> list[str]:
@@ -30,3 +32,34 @@ def test_devices_that_the_trainer_refuses_are_found_beforehand(device: str) -> N
 def test_the_trainer_refuses_mps() -> None:
     with pytest.raises(UserError):
         choose_device("mps")
+
+
+@pytest.fixture
+def told() -> Iterator[Callable[[str], str]]:
+    """Tells torch's allocators something, and what they have been told after it that large pieces are pinned whole."""
+    before = torch._C._accelerator_getAllocatorSettings()
+
+    def tell(settings: str) -> str:
+        torch._C._accelerator_setAllocatorSettings(settings)
+        pin_large_whole()
+        return torch._C._accelerator_getAllocatorSettings()
+
+    yield tell
+    torch._C._accelerator_setAllocatorSettings(before)
+
+
+def test_large_pieces_are_pinned_whole_unless_the_environment_says_otherwise(told: Callable[[str], str]) -> None:
+    own = f"pinned_max_round_threshold_mb:{PINNED_WHOLE_MB},pinned_max_cached_size_mb:{PINNED_WHOLE_MB}"
+    assert told("") == told(own) == own
+    assert told("max_split_size_mb:200") == f"max_split_size_mb:200,{own}"
+    assert told("pinned_max_cached_size_mb:1") == "pinned_max_cached_size_mb:1"
+
+
+@pytest.mark.gpu
+def test_a_pinned_piece_takes_what_it_holds_and_is_given_back(told: Callable[[str], str]) -> None:
+    told("")
+    size, before = (PINNED_WHOLE_MB << 20) + 1, torch.cuda.host_memory_stats()["allocated_bytes.current"]
+    piece = torch.empty(size, dtype=torch.uint8, pin_memory=True)
+    assert torch.cuda.host_memory_stats()["allocated_bytes.current"] - before < 1.1 * size
+    del piece
+    assert torch.cuda.host_memory_stats()["allocated_bytes.current"] == before
