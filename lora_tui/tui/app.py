@@ -42,7 +42,7 @@ from lora_tui.tui.road import header_run, road_cells
 from lora_tui.tui.screens import SCREENS, ScreenEntry, all_actions, entry_of, load_screen
 from lora_tui.tui.screens.base import BaseScreen
 from lora_tui.tui.theme import DEFAULT_THEME, load_themes
-from lora_tui.tui.threads import favour_the_loop, start_job
+from lora_tui.tui.threads import favour_the_loop, run_first, start_job
 from lora_tui.tui.typeahead import TypeAhead
 from lora_tui.tui.widgets.header import HeaderText
 from lora_tui.tui.widgets.image_view import ImageView
@@ -465,7 +465,7 @@ def run_app(directory: Path, *, screen: str = "home", run: Path | None = None) -
             wrong_settings=wrong,
             graphics=open_graphics(settings.images, slow=settings.slow),
         )
-        app.run()
+        run_first(app.run_async())
     except UserError:
         raise
     except Exception as error:
