@@ -50,6 +50,8 @@ class Setup:
         checkpointing: all blocks compute their activations again.
         compile: whether our loop compiles its blocks.
         graphs: whether it plays its steps as CUDA graphs.
+        channels_last: whether the convolutions of our UNet are laid out so.
+        attention: which kernel computes it in our loop; in the bare one it is as torch chooses.
         base_weights, streamed, products: how our loop keeps and multiplies the base; the bare one has it whole on the
             device.
     """
@@ -68,6 +70,8 @@ class Setup:
     products: str = "full"
     compile: bool = False
     graphs: bool = False
+    channels_last: bool = False
+    attention: str = "torch"
 
     def model(self) -> Path:
         """The base model, made when it is not there yet."""
@@ -131,6 +135,7 @@ def ours(setup: Setup) -> Loop:
     from lora_tui.jobs.control import ControlInbox
     from lora_tui.jobs.events import EventWriter
     from lora_tui.runs.folder import RunFolder
+    from lora_tui.trainer.attention import attending, choose_attention
     from lora_tui.trainer.control import Controls
     from lora_tui.trainer.loop import Loop as Training
     from lora_tui.trainer.run import prepare
@@ -144,11 +149,13 @@ def ours(setup: Setup) -> Loop:
         run, config, events, Controls(ControlInbox(run.root), events), device, choose_dtype(setup.precision, device)
     )
     material, trainee = prepare(session)
+    with contextlib.redirect_stdout(sys.stderr):  # what a run says is none of the figures
+        kernel = choose_attention(session, material, trainee)
     training = Training(session, material, trainee)
     steps = training.updates()
 
     def work(count: int) -> None:
-        with contextlib.redirect_stdout(sys.stderr):  # what a run says is none of the figures
+        with contextlib.redirect_stdout(sys.stderr), attending(kernel):  # the bare loop's turns are as torch chooses
             for _step in range(count):
                 next(steps)
         _wait()
@@ -180,6 +187,7 @@ def _config(setup: Setup) -> Any:
             "precision": setup.precision, "gradient_checkpointing": setup.checkpointing,
             "base_weights": setup.base_weights, "streamed_blocks": setup.streamed,
             "products": setup.products, "compile": setup.compile, "cuda_graphs": setup.graphs, "when_full": "stop",
+            "channels_last": setup.channels_last, "attention": setup.attention,
         },
         "validation": {"mode": "off"},
         "saving": {"every_epochs": 0, "state_every_epochs": 0},

@@ -62,6 +62,10 @@ def build(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--streamed", type=int, default=0, help=_("blocks of the base that our loop streams"))
     parser.add_argument("--compile", action="store_true", help=_("have our loop compile its blocks"))
     parser.add_argument("--graphs", action="store_true", help=_("have our loop play its steps as CUDA graphs"))
+    parser.add_argument("--channels-last", action="store_true",
+                        help=_("have our loop lay out the convolutions of its UNet channels-last"))  # fmt: skip
+    parser.add_argument("--attention", choices=["torch", "fastest", "flash", "cudnn", "efficient", "math"],
+                        default="torch", help=_("which kernel computes attention in our loop"))  # fmt: skip
     parser.add_argument("--alone", action="store_true", help=_("measure our step alone, where a bare loop has no room"))
     parser.add_argument("--peer", metavar="CMD", default="",
                         help=_("compare with this command; it may name {steps}, {model} and {images}"))  # fmt: skip
@@ -151,6 +155,7 @@ def _setup(args: argparse.Namespace, folder: Path, *, text_encoder: bool) -> Set
     return Setup(
         args.family, args.size, args.resolution, args.batch_size, args.rank, args.precision, text_encoder, folder,
         args.checkpointing, args.base_weights, args.streamed, args.products, args.compile, args.graphs,
+        args.channels_last, args.attention,
     )  # fmt: skip
 
 
@@ -241,7 +246,9 @@ def _peak_elsewhere(args: argparse.Namespace, which: str) -> float:
         "--batch-size", str(args.batch_size), "--rank", str(args.rank), "--precision", args.precision,
         "--base-weights", args.base_weights, "--products", args.products,
         "--streamed", str(args.streamed), "--peak", which, "--json",
-        *(f"--{name}" for name in ("checkpointing", "compile", "graphs") if getattr(args, name)),
+        "--attention", args.attention,
+        *(f"--{name}" for name in ("checkpointing", "compile", "graphs", "channels-last")
+          if getattr(args, name.replace("-", "_"))),
     ]  # fmt: skip
     command = python_command("-m", "lora_tui.bench", "train", *options)
     done = subprocess.run(command, capture_output=True, text=True, check=False)

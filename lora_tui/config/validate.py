@@ -15,6 +15,7 @@ from lora_tui.config.fields import fields
 from lora_tui.config.findings import SEVERITIES, Finding
 from lora_tui.config.rules import (
     abilities,
+    attention,
     best,
     captions,
     compiling,
@@ -96,6 +97,7 @@ def _each(config: Config) -> Iterator[Finding]:
         memory,
         compiling,
         graphs,
+        attention,
         ending,
     )
     for rule in (rule for room in rooms for rule in room.RULES):

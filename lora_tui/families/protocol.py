@@ -69,11 +69,13 @@ class Storage:
         streamed: blocks of the network that draws that stay in the computer's memory and visit the device in turn.
         products: ``8bit``: layers packed as ``int8`` or ``fp8`` multiply in 8 bits
             (:mod:`lora_tui.families.eight_bits`).
+        channels_last: the convolutions of the base have the channels of a point side by side in memory.
     """
 
     weights: Literal["full", "int8", "fp8", "nf4"] = "full"
     streamed: int = 0
     products: Literal["full", "8bit"] = "full"
+    channels_last: bool = False
 
     def visiting(self, count: int) -> list[int]:
         """The numbers of the streamed blocks among ``count``, as evenly as they go.

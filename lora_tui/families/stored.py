@@ -61,7 +61,22 @@ def put_anew(network: Any, storage: Storage, device: torch.device) -> Any:
     multiply_in_eight_bits(network, storage.products == "8bit")
     if visiting:
         network.stream = StreamedBlocks(visiting, device, own=network.own_modules)
-    return network.to(device)
+    network.to(device)
+    if storage.channels_last:
+        _lay_channels_last(network)
+    return network
+
+
+def _lay_channels_last(network: Any) -> None:
+    """Have the channels of a point side by side in the weights of the network's own convolutions.
+
+    Those of an adapter stay as they are: they are small, and their files and states have them so.
+    """
+    for module in network.modules():
+        if module in network.own_modules:
+            for tensor in module.parameters(recurse=False):
+                if tensor.dim() == 4:
+                    tensor.data = tensor.data.to(memory_format=torch.channels_last)
 
 
 def _chosen(layers: Collection[str], prefix: str) -> Callable[[str], bool]:

@@ -1,4 +1,6 @@
-"""What the newest life of a run made of compiled blocks and CUDA graphs: noted in its record by the trainer."""
+"""What the newest life of a run made of compiled blocks, CUDA graphs and kernels of attention: noted in its record by
+the trainer.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lora_tui.jobs.events import as_count
+from lora_tui.runs.attention import attention_of
 from lora_tui.text.formats import count
 from lora_tui.text.plain import plain
 from lora_tui.text.translate import _, ngettext
@@ -21,7 +24,9 @@ def quicker_words(record: Mapping[str, Any]) -> tuple[str, ...]:
     """What a record says of it, in pieces that stay whole; nothing where neither was asked for or is known yet."""
     entry = record.get(ENTRY)
     told = entry if isinstance(entry, Mapping) else {}
-    return (*_compiled(_part(told, "compiled")), *_graphs(_part(told, "graphs")))
+    attention = attention_of(record)
+    kernel = (attention.words(),) if attention is not None else ()
+    return (*_compiled(_part(told, "compiled")), *_graphs(_part(told, "graphs")), *kernel)
 
 
 def _part(told: Mapping[str, Any], name: str) -> Mapping[str, Any]:

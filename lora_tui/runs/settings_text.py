@@ -76,6 +76,7 @@ def described(config: Config) -> RunSettings:
     schedule = plain(learning.schedule_class, limit=LONGEST) if learning.schedule == "other" else learning.schedule
     packed = _(WEIGHTS[base]) if base in WEIGHTS else ""
     kept = (packed, *([_("products in 8 bits")] if config.memory.products == "8bit" else [])) if packed else ()
+    kept += (_("convolutions channels-last"),) if config.lays_channels_last else ()
     if config.steps.max_steps:
         length = ngettext("{n} step", "{n} steps", config.steps.max_steps).format(n=config.steps.max_steps)
     else:

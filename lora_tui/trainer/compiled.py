@@ -29,16 +29,16 @@ from torch.utils.checkpoint import checkpoint
 
 from lora_tui.caches.inventory import compiled_folders
 from lora_tui.config.rules.compiling import uncompiled
-from lora_tui.dataset.batches import Batch, DataPlan
+from lora_tui.dataset.batches import Batch
 from lora_tui.families.quantized import try_products
 from lora_tui.families.stored import streamed_in
 from lora_tui.text import _, plain
 from lora_tui.trainer.data.loader import Loader
 from lora_tui.trainer.data.prepared import Prepared
 from lora_tui.trainer.material import Material
-from lora_tui.trainer.memory.passes import parts_of
 from lora_tui.trainer.memory.shortage import is_shortage
 from lora_tui.trainer.record import record_quicker
+from lora_tui.trainer.rehearsal import batches_by_shape, rehearse
 from lora_tui.trainer.session import Session
 from lora_tui.trainer.trainee import Trainee
 
@@ -150,7 +150,6 @@ def compile_blocks(session: Session, material: Material, trainee: Trainee, loade
         found = {"programs": compiled.programs, "shapes": len(batches), "seconds": round(compiled.seconds, 1)}
         session.events.emit("compiled", **found, reason=compiled.reason)
         record_quicker(session, "compiled", **found)
-        record_quicker(session, "compiled", **found)
         if compiled.reason:
             _warn(session, compiled.reason, _("Install what it names, or set memory.compile to false."))
             return
@@ -160,11 +159,10 @@ def compile_blocks(session: Session, material: Material, trainee: Trainee, loade
     take()
     session.ladder.changed.append(take)
     phase = session.phase("loading", _("compiling blocks"))
-    with torch.random.fork_rng([session.device] if session.device.type == "cuda" else []):
-        for done, batch in enumerate(batches):
-            phase(done, len(batches))
-            if not compiled.reason and not _passed(compiled, session, material, trainee, loader.now(0, batch)):
-                break
+    for done, batch in enumerate(batches):
+        phase(done, len(batches))
+        if not compiled.reason and not _passed(compiled, session, material, trainee, loader.now(0, batch)):
+            break
     compiled.changed = tell
     tell()
 
@@ -185,26 +183,15 @@ def _passed(compiled: Compiled, session: Session, material: Material, trainee: T
     """
     before, begun, forward = compiled.programs, time.monotonic(), compiled.seconds
     try:
-        for part, share in parts_of(batch, session.ladder.policy.images):
-            with trainee.adapter.learning(0, share):
-                trainee.stepper.backward(material.step.losses(part).sum())
+        rehearse(session, material, trainee, batch)
     except Exception as error:
         if is_shortage(error):
             return False
         compiled.give_up(error)  # the first update meets whatever else it may be
     finally:
-        trainee.stepper.discard()
         if compiled.programs != before:
             compiled.seconds = forward + time.monotonic() - begun
     return True
-
-
-def batches_by_shape(plan: DataPlan) -> list[Batch]:
-    """A batch of each shape in the first epoch of ``plan``, the largest first: the same in every life of a run."""
-    found: dict[tuple[int, int, int], Batch] = {}
-    for batch in plan.epoch(0):
-        found.setdefault((len(batch.items), batch.bucket.width, batch.bucket.height), batch)
-    return [batch for _shape, batch in sorted(found.items(), key=lambda entry: entry[0], reverse=True)]
 
 
 def shapes_key(batches: list[Batch]) -> str:
@@ -235,7 +222,6 @@ def blocks_of(network: Any) -> Iterator[nn.Module]:
 
 def _warn(session: Session, reason: str, remedy: str) -> None:
     if session.ranks.is_first:
-        record_quicker(session, "compiled", reason=reason)
         record_quicker(session, "compiled", reason=reason)
         text = _("blocks are not compiled, they compute as ever: {reason}").format(reason=plain(reason, limit=300))
         session.warn("compile.failed", text, remedy)

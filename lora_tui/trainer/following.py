@@ -12,6 +12,7 @@ from lora_tui.families.devices import use_threads
 from lora_tui.jobs.control import ControlInbox
 from lora_tui.jobs.events import EventWriter
 from lora_tui.runs.folder import RunFolder
+from lora_tui.trainer.attention import attending
 from lora_tui.trainer.control import Controls
 from lora_tui.trainer.handover import Handover
 from lora_tui.trainer.life import quiet_libraries
@@ -67,5 +68,6 @@ def follow(handover: Handover, lifeline: threading.Thread) -> None:
         material = handover.provisions.material(session, open_base(session))
         trainee = build_trainee(session, material.model)
         session.ranks = join(handover.number, handover.count, handover.device, handover.place, gone)
+        held.enter_context(attending(session.ranks.agree("")))
         Loop(session, material, trainee).follow()
         lifeline.join()

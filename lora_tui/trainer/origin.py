@@ -101,6 +101,8 @@ def _decisive(config: Config) -> str:
     besides = [memory.products] if memory.products != "full" else []  # as states from before say it
     besides += ["compile"] if memory.compile else []
     besides += ["graphs"] if memory.cuda_graphs else []
+    besides += ["channels last"] if config.lays_channels_last else []
+    besides += [f"attention {memory.attention}"] if memory.attention != "torch" else []
     return json.dumps([settings, folders, memory.precision, memory.cache_latents, *besides], sort_keys=True)
 
 

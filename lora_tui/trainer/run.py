@@ -11,6 +11,7 @@ from lora_tui.families import open_model
 from lora_tui.families.packed import packed_store
 from lora_tui.families.protocol import Model
 from lora_tui.text import _
+from lora_tui.trainer.attention import attending, choose_attention
 from lora_tui.trainer.control import StopRun
 from lora_tui.trainer.crew import Crew
 from lora_tui.trainer.fetch import fetch_base
@@ -69,10 +70,12 @@ def _train(session: Session, crew: Crew, *, resume: bool) -> Outcome:
     material = gather(session)
     crew.start(material)
     trainee = build_trainee(session, material.model)
+    kernel = choose_attention(session, material, trainee)
     session.ranks = crew.join()
-    loop = Loop(session, material, trainee)
-    session.controls.park, session.controls.unpark = loop.park, loop.unpark
-    return loop.run(resume=resume)
+    with attending(session.ranks.agree(kernel)):
+        loop = Loop(session, material, trainee)
+        session.controls.park, session.controls.unpark = loop.park, loop.unpark
+        return loop.run(resume=resume)
 
 
 def stores() -> tuple[ContentStore, ...]:

@@ -39,6 +39,9 @@ def test_optimizer_schedule_and_a_packed_base_are_told() -> None:
     assert described(parse_config({**data, "memory": memory})).parts[2] == (
         "the base is packed in 8 bits (int8)", "products in 8 bits",
     )  # fmt: skip
+    memory = {"channels_last": True}
+    assert described(parse_config({**data, "memory": memory})).parts[2] == ("convolutions channels-last",)
+    assert len(described(parse_config({**data, "memory": memory, "model": {"family": "flux"}})).parts) == 2
     other = {"type": "other", "kind": "torch.optim.RAdam\x1b"}
     learning = {"schedule": "other", "schedule_class": "torch.optim.lr_scheduler.StepLR"}
     settings = described(parse_config({"optimizer": other, "learning": learning}))

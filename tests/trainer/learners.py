@@ -32,17 +32,18 @@ class Learner:
     """A small model with a LoRA of random numbers."""
 
     def __init__(self, folder: Path, family: str, *, base: str = "full", again: bool = False, dropout: float = 0.0,
-                 device: torch.device = CPU, dtype: torch.dtype = torch.float32) -> None:  # fmt: skip
+                 device: torch.device = CPU, dtype: torch.dtype = torch.float32, channels_last: bool = False,
+                 convolutions: bool = False) -> None:  # fmt: skip
         place = folder / family
         if not place.exists():
             WRITERS[family](place)
         section = ModelSection(base=str(place), family=family)  # type: ignore[arg-type]
-        storage = Storage(base)  # type: ignore[arg-type]
+        storage = Storage(base, channels_last=channels_last)  # type: ignore[arg-type]
         self.model: Any = open_model(section, CaptionSection(), device=device, dtype=dtype, storage=storage)
         modules = self.model.adapted_modules(text_encoder=False)
         self.network = modules[self.model.facts.denoiser]
-        targets = self.model.targets(text_encoder=False)
-        network = NetworkSection(rank=4, alpha=2.0, dropout=dropout)
+        targets = self.model.targets(text_encoder=False, convolutions=convolutions)
+        network = NetworkSection(rank=4, alpha=2.0, dropout=dropout, all_convolutions=convolutions)
         self.adapter = attach(network, modules, targets, seed=1, device=device)
         generator = torch.Generator().manual_seed(0)
         for tensor in self.adapter.tensors().values():
@@ -51,6 +52,8 @@ class Learner:
         self.text = self.model.encode_text(self.model.tokenize(["a cat"], self.model.text_length(["a cat"])))
         if getattr(self.model, "embeds_guidance", False):
             self.text["guidance"] = torch.ones(1, device=device)
+        if family == "sdxl":
+            self.text["sizes"] = torch.full((1, 6), 64.0, device=device)
 
     def predicted(self, width: int = 8) -> Tensor:
         model, generator = self.model, torch.Generator().manual_seed(width)

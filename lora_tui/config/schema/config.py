@@ -8,7 +8,7 @@ from lora_tui.config.option import option
 from lora_tui.config.schema.base import ModelSection
 from lora_tui.config.schema.captions import CaptionSection
 from lora_tui.config.schema.ending import EndingSection
-from lora_tui.config.schema.groups import ALWAYS_MASKED, FROZEN_TEXT, MASKED, TEXT_AS_IT_IS, WITH_LLM
+from lora_tui.config.schema.groups import ALWAYS_MASKED, FROZEN_TEXT, MASKED, TEXT_AS_IT_IS, UNETS, WITH_LLM
 from lora_tui.config.schema.learning import (
     LearningSection,
     StepSection,
@@ -67,6 +67,11 @@ class Config(Section):
     def trains_text(self) -> bool:
         """Whether adapters are trained on text encoders; the setting holds where the family has one that learns."""
         return self.network.text_encoder and self.model.family not in TEXT_AS_IT_IS
+
+    @property
+    def lays_channels_last(self) -> bool:
+        """Whether the convolutions of the base are laid out channels-last; the setting holds where there are such."""
+        return self.memory.channels_last and self.model.family in UNETS
 
     @property
     def text_tokens(self) -> int:

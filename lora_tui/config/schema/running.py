@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from lora_tui.config.option import Rule, option
+from lora_tui.config.schema.groups import UNETS
 from lora_tui.config.schema.section import MOST_EPOCHS, MOST_STEPS, Precision, Sampler, Section, Spacing
 from lora_tui.text.translate import N_
 
@@ -189,6 +190,34 @@ class MemorySection(Section):
             "checkpointing, streamed blocks or dropout."
         ),
         expert=True,
+    )
+    attention: Literal["torch", "fastest", "flash", "cudnn", "efficient", "math"] = option(
+        "torch",
+        N_("attention"),
+        N_(
+            "Which of torch's kernels computes attention; what it cannot do, another does. The quickest is found by "
+            "passes before the first step. Math takes memory for each pair of tokens."
+        ),
+        labels=(
+            ("torch", N_("as torch chooses")),
+            ("fastest", N_("the quickest, measured first")),
+            ("flash", N_("FlashAttention")),
+            ("cudnn", N_("cuDNN")),
+            ("efficient", N_("memory-efficient")),
+            ("math", N_("plain products (math)")),
+        ),
+        expert=True,
+        peers=("sdpa", "xformers", "mem_eff_attn", "attn_mode", "attention_mechanism", "attention_backend"),
+    )
+    channels_last: bool = option(
+        False,
+        N_("channels last"),
+        N_(
+            "Lays out the convolutions of the UNet with the channels of a point side by side, as the matrix units of "
+            "GPUs take them in bf16 and fp16. The results are the same but for rounding; a CPU gains nothing."
+        ),
+        expert=True,
+        families=UNETS,
     )
     cache_latents: bool = option(
         True,

@@ -262,6 +262,8 @@ class UnetModel(Parted):
         text, told = conditioning["text"], None
         if "sizes" in conditioning:
             told = {"text_embeds": conditioning["pooled"], "time_ids": conditioning["sizes"]}
+        if self.storage.channels_last:
+            noisy = noisy.to(memory_format=torch.channels_last)
         return self.unet(noisy, timesteps, encoder_hidden_states=text, added_cond_kwargs=told, return_dict=False)[0]
 
     def scheduler_config(self) -> dict[str, Any]:

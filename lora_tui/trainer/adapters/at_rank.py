@@ -44,6 +44,10 @@ class AtRank:
             return _Beside.apply(  # type: ignore[no-any-return]
                 _as(kind, x), base.weight, factors, base.bias, down.weight, up.weight, scale, packed
             )
+        if whole and x.dim() == 4 and _is_pointwise(down, base, kind) and _lies_last(base.weight):
+            matrices = (base.weight.flatten(1), None, base.bias, down.weight.flatten(1), up.weight.flatten(1))
+            points = _as(kind, x).permute(0, 2, 3, 1).contiguous()  # a view of what lies so already
+            return _Beside.apply(points, *matrices, scale, None).permute(0, 3, 1, 2)  # type: ignore[no-any-return]
         if whole and place == "cpu" and x.dim() == 4 and _is_pointwise(down, base, kind):
             return _Pointwise.apply(_as(kind, x), base.weight, base.bias, down.weight, up.weight, scale)  # type: ignore[no-any-return]
         out: Tensor = base(x)
@@ -70,6 +74,11 @@ def _is_pointwise(down: nn.Module, base: nn.Module, kind: torch.dtype) -> bool:
     return all(
         (one.kernel_size, one.stride, one.padding, one.groups) == ((1, 1), (1, 1), (0, 0), 1) for one in (down, base)
     )
+
+
+def _lies_last(weight: Tensor) -> bool:
+    """Whether a weight of single points says by its strides that its channels lie side by side."""
+    return weight.stride(2) == weight.shape[1] > 1
 
 
 def _as(kind: torch.dtype, tensor: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import torch
 
@@ -20,7 +21,7 @@ _BLOCK = re.compile(r"(?:.*?transformer_blocks|layers)\.\d+(?=\.)")
 def fit(model: Model, ladder: Ladder, config: Config) -> None:
     """Have ``model``, of which nothing is loaded yet, follow the policies of ``ladder``."""
     ladder.scene = scene_of(model, config, ladder.device)
-    base = storage_of(config.memory)
+    base = replace(storage_of(config.memory), channels_last=config.lays_channels_last)
     never: list[Releasable] = ["frozen_text"]  # of the text encoders, those that do not learn
     if not config.trains_text:
         never.append("text_encoders")
