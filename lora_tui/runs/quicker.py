@@ -20,13 +20,16 @@ LONGEST = 80
 """Characters of a reason that are shown."""
 
 
-def quicker_words(record: Mapping[str, Any]) -> tuple[str, ...]:
-    """What a record says of it, in pieces that stay whole; nothing where neither was asked for or is known yet."""
+def quicker_words(record: Mapping[str, Any], *, brief: bool = False) -> tuple[str, ...]:
+    """What a record says of it, in pieces that stay whole; nothing where neither was asked for or is known yet.
+
+    ``brief``: without the reasons of what is not done.
+    """
     entry = record.get(ENTRY)
     told = entry if isinstance(entry, Mapping) else {}
     attention = attention_of(record)
     kernel = (attention.words(),) if attention is not None else ()
-    return (*_compiled(_part(told, "compiled")), *_graphs(_part(told, "graphs")), *kernel)
+    return (*_compiled(_part(told, "compiled"), brief), *_graphs(_part(told, "graphs"), brief), *kernel)
 
 
 def _part(told: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -34,9 +37,9 @@ def _part(told: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return part if isinstance(part, Mapping) else {}
 
 
-def _compiled(told: Mapping[str, Any]) -> list[str]:
+def _compiled(told: Mapping[str, Any], brief: bool) -> list[str]:
     if reason := _reason(told):
-        return [_("blocks not compiled ({reason})").format(reason=reason)]
+        return [_("blocks not compiled") if brief else _("blocks not compiled ({reason})").format(reason=reason)]
     programs = as_count(told.get("programs"))
     if not programs:
         return []
@@ -44,9 +47,9 @@ def _compiled(told: Mapping[str, Any]) -> list[str]:
     return [text.format(n=count(programs))]
 
 
-def _graphs(told: Mapping[str, Any]) -> list[str]:
+def _graphs(told: Mapping[str, Any], brief: bool) -> list[str]:
     if reason := _reason(told):
-        return [_("no CUDA graphs ({reason})").format(reason=reason)]
+        return [_("no CUDA graphs") if brief else _("no CUDA graphs ({reason})").format(reason=reason)]
     shapes = as_count(told.get("shapes"))
     if not shapes:
         return []

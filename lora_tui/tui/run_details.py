@@ -68,7 +68,7 @@ def read_details(run: RunFolder) -> RunDetails:
         story = None
     settings, base = _settings(run)
     record, files = read_record(run), _files(run.checkpoints_dir, ".safetensors")
-    quicker, began = quicker_words(record), beginning_of(record)
+    quicker, began = quicker_words(record, brief=True), beginning_of(record)
     settings = (*settings, quicker) if quicker else settings
     return RunDetails(run, settings, began.words if began else (), base, files, _newest(run), story)
 
