@@ -13,6 +13,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from lora_tui.families.devices import pin_large_whole
+
 K = TypeVar("K", bound=Hashable)
 
 ALIGNED = 64
@@ -89,6 +91,7 @@ def views(memory: Tensor, places: Sequence[int], like: Sequence[Tensor]) -> list
 
 def pinned(size: int) -> Tensor:
     """So many bytes that a GPU can write while the processor does something else; plain ones where it has none."""
+    pin_large_whole()
     try:
         return torch.empty(size, dtype=torch.uint8, pin_memory=True)
     except RuntimeError:  # a limit of the system: each copy is waited for then
@@ -96,10 +99,15 @@ def pinned(size: int) -> Tensor:
 
 
 def queued() -> Callable[[], object]:
-    """What waits until the current GPU has done all that it was asked for until now."""
-    event = torch.cuda.Event(blocking=True)
+    """What waits until the current GPU has done all that it was asked for until now, from any thread."""
+    event, device = torch.cuda.Event(blocking=True), torch.cuda.current_device()
     event.record()
-    return event.synchronize
+
+    def wait() -> None:
+        with torch.cuda.device(device):  # a thread of its own is on the first GPU, whose memory it would begin to use
+            event.synchronize()
+
+    return wait
 
 
 def _copy(tensor: Tensor) -> Tensor:
