@@ -115,7 +115,7 @@ def failure(name: str, error: Exception) -> tuple[str, str]:
     words = str(error).strip().splitlines()
     reason = plain(words[0] if words else type(error).__name__, limit=200)
     return (
-        _("{name} could not be fetched from the hub: {reason}").format(name=shown, reason=reason),
+        _("{name} could not be fetched from the hub: {reason}.").format(name=shown, reason=reason.rstrip(".")),
         _("Check the name and the connection (HF_ENDPOINT sets a mirror, HF_TOKEN opens gated models).")
         + " "
         + _("What was fetched is kept; the next attempt goes on from there."),

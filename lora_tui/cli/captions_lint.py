@@ -279,6 +279,6 @@ def _say_kind(corpus: Corpus, members: Sequence[Problem], *, everything: bool) -
     if len(shown) < len(members):
         say(_("    and {number} more; --all lists them").format(number=count(len(members) - len(shown))))
     if first.fix is not None:
-        say(_("  fixed by: {operation}").format(operation=plain(first.fix)))
+        say(_("  fix: {operation}").format(operation=plain(first.fix)))
     if first.remedy:
         say(f"  {first.remedy}")

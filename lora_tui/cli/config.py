@@ -22,8 +22,7 @@ def build(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     from lora_tui.cli import config_exchange
 
-    names = "new|check|plan|diff|presets|save-preset|import|export"
-    commands = parser.add_subparsers(dest="action", required=True, metavar=names)
+    commands = parser.add_subparsers(dest="action", required=True, metavar="COMMAND")
     new = commands.add_parser("new", help=_("write a configuration, for the project around it if there is one"))
     new.add_argument(
         "path",

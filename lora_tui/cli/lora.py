@@ -33,7 +33,7 @@ class FreeParser(Parser):
 
 def build(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    commands = parser.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=FreeParser)
+    commands = parser.add_subparsers(dest="action", required=True, metavar="COMMAND", parser_class=FreeParser)
     for module in _modules():
         module.build(commands)
 

@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 
 from lora_tui import __version__
 from lora_tui.errors import UserError
-from lora_tui.text.plain import plain
+from lora_tui.text.plain import plain, sentences
 from lora_tui.text.translate import N_, _, set_language
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -98,7 +98,25 @@ class Parser(argparse.ArgumentParser):
         if unknown:
             self.error(_("unknown arguments: {words}").format(words=" ".join(unknown)))
 
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """As argparse, but a command that there is none of is told with the one that was probably meant."""
+        if isinstance(action, argparse._SubParsersAction) and value not in action.choices:
+            raise self._asked(_("There is no such command."), f"{self.prog} {value}", str(value))
+        super()._check_value(action, value)
+
+    def _asked(self, message: str, words: str, meant: str = "") -> UserError:
+        """What is said where a command of this one is missing or is none: those that there are."""
+        tables = (action.choices for action in self._actions if isinstance(action, argparse._SubParsersAction))
+        names = list(next(tables, {}))
+        known = _("There are: {names}.").format(names=", ".join(names))
+        see = _("See: {command} --help").format(command=self.prog)
+        remedy = sentences(_did_you_mean(meant, names), known, see)
+        place = plain(words.removeprefix("lora-tui "), limit=200)
+        return UserError(message, place=place, remedy=remedy, code="usage")
+
     def error(self, message: str) -> NoReturn:
+        if message.endswith(": COMMAND"):  # argparse misses it
+            raise self._asked(_("Which command?"), self.prog)
         raise Usage(f"{message}.", command=self.prog.removeprefix("lora-tui").strip())
 
     def _print_message(self, message: str, file: object = None) -> None:
@@ -162,6 +180,12 @@ def _dispatch(argv: list[str]) -> int:
         if args is not None:
             _tell_of_folder(name)
         return DONE if args is None else int(module.run(args))
+    word = argv[0] if argv else ""
+    if len(argv) > 1 and not word.startswith("-") and not {"-h", "--help", "--version"} & set(argv):
+        from lora_tui.places import is_folder
+
+        if not is_folder(Path(word)):
+            raise _nothing_called(word)
     parser = Parser(
         prog="lora-tui",
         description=_("A terminal studio for the whole life of an image LoRA."),
@@ -201,15 +225,27 @@ def open_app(directory: Path, *, given: str | None = None, screen: str = "home",
     from lora_tui.places import is_folder
 
     if not is_folder(directory):
-        raise UserError(
-            _("There is no such folder, and no command of this name."),
-            place=plain(given or str(directory), limit=200),
-            remedy=_("Name a folder, or see: lora-tui --help"),
-            code="app.directory",
-        )
+        raise _nothing_called(given or str(directory))
     from lora_tui.tui.app import run_app
 
     return int(run_app(directory.resolve(), screen=screen, run=run))
+
+
+def _nothing_called(word: str) -> UserError:
+    return UserError(
+        _("There is no such folder, and no command of this name."),
+        place=plain(word, limit=200),
+        remedy=sentences(_did_you_mean(word, list(COMMANDS)), _("Name a folder, or see: lora-tui --help")),
+        code="app.directory",
+    )
+
+
+def _did_you_mean(word: str, names: Sequence[str]) -> str:
+    """The question after the name that is nearest to a word; empty where none is near."""
+    import difflib
+
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.65)
+    return _("Did you mean {name}?").format(name=close[0]) if close else ""
 
 
 def _command_list() -> str:

@@ -86,6 +86,23 @@ def test_a_folder_that_is_not_there_is_no_command_either(capsys: pytest.CaptureF
     assert "tarin" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "place", "told"),
+    [
+        (["trian", "x.toml", "--detach"], "trian: ", "Did you mean train?"),
+        (["dataset", "chck", "x"], "dataset chck: ", "Did you mean check?"),
+        (["config", "frobnicate"], "config frobnicate: ", "There are: new, check, plan"),
+        (["queue"], "queue: ", "There are: add, list"),
+    ],
+)
+def test_a_command_that_there_is_none_of_is_told_with_those_that_there_are(
+    words: list[str], place: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(words) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"lora-tui: {place}") and told in said and len(said.splitlines()) == 1
+
+
 def test_escape_sequences_of_a_name_are_shown_not_obeyed(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["\x1b[2Jx"]) == 2
     assert "\x1b" not in capsys.readouterr().err
