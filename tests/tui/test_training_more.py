@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import run_folders as writing
+from run_builders import add_lines, event_line, make_run, step_line
 from run_folders import write_run
 from support import until
 from textual.pilot import Pilot
@@ -21,9 +22,11 @@ from lora_tui.jobs import launch
 from lora_tui.jobs.events import EventWriter
 from lora_tui.runs.folder import RunFolder
 from lora_tui.runs.status import inspect
+from lora_tui.runs.story import RunStory
 from lora_tui.tui.curves import Curves
 from lora_tui.tui.screens.tags import TagsScreen
 from lora_tui.tui.screens.training import TrainingScreen
+from lora_tui.tui.screens.training_requests import lost_words
 from lora_tui.tui.widgets.chart import LineChart
 from lora_tui.tui.widgets.footer import Keys
 from lora_tui.tui.widgets.virtual_list import VirtualList
@@ -305,3 +308,21 @@ def _said(run: RunFolder, kind: str) -> list[dict[str, Any]]:
     lines = run.events_path.read_text("utf-8").splitlines()
     found = [json.loads(line) for line in lines if '"control"' in line and line.endswith("}")]
     return [event["fields"] for event in found if event["request"] == kind and "fields" in event]
+
+
+@pytest.mark.parametrize(
+    ("steps", "state", "words"),
+    [
+        (1, 0, "No state was written yet: 1 step is lost."),
+        (3, 0, "No state was written yet: all 3 steps are lost."),
+        (3, 2, "The last state is of step 2; 1 step after it is lost."),
+        (1200, 2, "The last state is of step 2; 1,198 steps after it are lost."),
+    ],
+)
+def test_a_stop_that_does_not_save_says_what_is_lost(tmp_path: Path, steps: int, state: int, words: str) -> None:
+    run = make_run(tmp_path)
+    add_lines(run, [event_line("state", step=state, epoch=1, path="state/step")] if state else [])
+    add_lines(run, [step_line(steps)])
+    story = RunStory(run)
+    story.update(60.0)
+    assert lost_words(story) == words

@@ -11,7 +11,8 @@ from lora_tui.errors import UserError
 from lora_tui.jobs.control import request
 from lora_tui.runs.folder import RunFolder
 from lora_tui.runs.status import awaits_turn, inspect
-from lora_tui.text import _, count, plain
+from lora_tui.runs.story import RunStory
+from lora_tui.text import _, count, ngettext, plain
 from lora_tui.tui.run_moments import request_word, status_word
 from lora_tui.tui.run_reading import full_lines
 from lora_tui.tui.run_text import Seen
@@ -222,14 +223,7 @@ class Requests:
         if story is None or (seen is not None and _awaits(seen)):
             self.action_stop()
             return
-        state = story.states[-1].step if story.states else 0
-        if state:
-            detail = _("The last state is of step {state}; {lost} steps after it are lost.").format(
-                state=count(state), lost=count(max(story.step - state, 0))
-            )
-        else:
-            detail = _("No state was written yet: all {lost} steps are lost.").format(lost=count(story.step))
-        detail += "\n" + _("Stop and save loses nothing.")
+        detail = lost_words(story) + "\n" + _("Stop and save loses nothing.")
         question = _("Stop {run} now?").format(run=plain(story.run.name))
         self._screen.app.push_screen(Confirm(question, detail, yes=_("stop now")), self._stop_now)
 
@@ -242,6 +236,25 @@ class Requests:
         if story is not None:
             state = story.states[-1].step if story.states else 0
             self._resuming.ask(story.run, state=state, step=story.step, total=story.total_steps)
+
+
+def lost_words(story: RunStory) -> str:
+    """What a stop that does not save gives up, as far as the story tells."""
+    state = story.states[-1].step if story.states else 0
+    lost = max(story.step - state, 0)
+    if state:
+        text = ngettext(
+            "The last state is of step {state}; {lost} step after it is lost.",
+            "The last state is of step {state}; {lost} steps after it are lost.",
+            lost,
+        )
+    else:
+        text = ngettext(
+            "No state was written yet: {lost} step is lost.",
+            "No state was written yet: all {lost} steps are lost.",
+            lost,
+        )
+    return text.format(state=count(state), lost=count(lost))
 
 
 def _awaits(seen: Seen) -> bool:
