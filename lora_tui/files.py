@@ -134,7 +134,7 @@ def write_atomic(path: Path, data: bytes, *, durable: bool = True, by: str = "")
     handle, name = _temporary(target, by)
     temporary = Path(name)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with naming(target), os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fchmod(file.fileno(), _mode_for(target))
@@ -146,6 +146,17 @@ def write_atomic(path: Path, data: bytes, *, durable: bool = True, by: str = "")
         raise
     if durable:
         sync_folder(target.parent)
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Errors of writing that come out of it name ``path``: those of a full disk name no file by themselves."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 @contextlib.contextmanager

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import stat
 from pathlib import Path
 
 import pytest
+import torch
 
 from lora_tui.cli.main import WRONG, run
 from lora_tui.config.load import save_config
 from lora_tui.config.schema import Config
 from lora_tui.errors import UserError
 from lora_tui.files import open_file, write_atomic
+from lora_tui.weights.ordered import save_file_ordered
 
 
 def make(kind: str, path: Path) -> None:
@@ -56,6 +59,21 @@ def test_the_target_of_a_link_is_replaced_and_the_link_stays(tmp_path):
     assert (tmp_path / "target").read_bytes() == b"new"
     assert stat.S_IMODE((tmp_path / "target").stat().st_mode) == 0o640
     assert (tmp_path / "link").is_symlink() and (tmp_path / "link of a link").is_symlink()
+
+
+def test_a_disk_that_takes_no_more_is_told_with_the_file(tmp_path):
+    def by_parts(path, data):
+        save_file_ordered({"x": torch.frombuffer(bytearray(data), dtype=torch.uint8)}, path, {})
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for write in (write_atomic, by_parts):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (64, hard))
+        try:
+            with pytest.raises(OSError) as caught:
+                write(tmp_path / "LoRA", bytes(100_000))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert str(caught.value).endswith(f": '{tmp_path / 'LoRA'}'")
 
 
 def test_a_link_that_leads_nowhere_yet_gets_its_target(tmp_path):

@@ -196,6 +196,32 @@ def must_be_as_scanned(path: Path, planned: ImageFacts, facts: ImageFacts) -> No
         )
 
 
+@contextmanager
+def unchanged(path: Path) -> Iterator[None]:
+    """For what is kept under a file's digest: what is read of it within is all of one and the same content.
+
+    Raises:
+        UserError: the file was changed meanwhile (``image.changed``).
+    """
+    before = _mark(path)
+    yield
+    if _mark(path) != before:
+        raise UserError(
+            _("The image was changed while it was read."),
+            place=plain(str(path)),
+            remedy=_("Start again; do not change images during a run."),
+            code="image.changed",
+        )
+
+
+def _mark(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
 def turns() -> dict[int, Image.Transpose]:
     """What brings each EXIF orientation upright."""
     from PIL.Image import Transpose

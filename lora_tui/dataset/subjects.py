@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from lora_tui.caches.store import ContentStore, key_of
 from lora_tui.dataset.batches import DataPlan, PlannedImage
 from lora_tui.dataset.buckets import Box, Fit, Size
-from lora_tui.dataset.load import content_hash, look_at
+from lora_tui.dataset.load import content_hash, look_at, unchanged
 from lora_tui.dataset.prepare.subject import Face, best_place
 from lora_tui.errors import UserError
 from lora_tui.places import expand
@@ -96,14 +96,15 @@ def _detector(model: str) -> Detector | None:
 def _kept(planned: PlannedImage, store: ContentStore, detect: Detector | None, mark: str) -> Subject:
     """The subject of an image, from the store where it was found before."""
     fit = planned.fit
-    key = key_of("subject", LAYOUT, content_hash(planned.image.path), mark, *_numbers(fit))
-    if store.has(key):
-        try:
-            kept = json.loads(store.path(key).read_text("utf-8"))
-            return Subject(kept["left"], kept["top"], tuple(Box(*box) for box in kept["faces"]))
-        except (OSError, ValueError, KeyError, TypeError):
-            store.discard(key)
-    subject = find(planned, detect)
+    with unchanged(planned.image.path):
+        key = key_of("subject", LAYOUT, content_hash(planned.image.path), mark, *_numbers(fit))
+        if store.has(key):
+            try:
+                kept = json.loads(store.path(key).read_text("utf-8"))
+                return Subject(kept["left"], kept["top"], tuple(Box(*box) for box in kept["faces"]))
+            except (OSError, ValueError, KeyError, TypeError):
+                store.discard(key)
+        subject = find(planned, detect)
     faces = [[face.left, face.top, face.right, face.bottom] for face in subject.faces]
     store.put(key, json.dumps({"left": subject.left, "top": subject.top, "faces": faces}).encode())
     return subject

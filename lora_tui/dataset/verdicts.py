@@ -59,8 +59,11 @@ class Verdicts:
 
 
 def remember_damage(path: Path, facts: ImageFacts, error: UserError) -> None:
-    """Keep that decoding the file failed with ``error``; what a disk or a missing library did is not kept."""
-    if lasting(error):
+    """Keep that decoding the file failed with ``error``; what a disk or a missing library did is not kept.
+
+    Nor is what befell another file than that of ``facts``: one that was changed since, or is being written.
+    """
+    if lasting(error) and _is_still(path, facts):
         cause = error.__cause__
         _store(path, facts, plain(str(cause), limit=120) or type(cause).__name__)
 
@@ -90,6 +93,14 @@ def crashed(path: Path, status: int) -> UserError:
         remedy=_("Open and save the image in another program, or remove it; or free some memory."),
         code="image.crashed",
     )
+
+
+def _is_still(path: Path, facts: ImageFacts) -> bool:
+    try:
+        status = path.stat()
+    except OSError:
+        return False
+    return (status.st_size, status.st_mtime_ns) == (facts.size, facts.mtime_ns)
 
 
 def _decode(path: Path, facts: ImageFacts, eyes: Eyes) -> str:

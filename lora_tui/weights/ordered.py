@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from lora_tui.files import naming
 from lora_tui.weights.header.written import framed, header_text, ordered, placed
 
 TYPES = {
@@ -42,7 +43,7 @@ def save_file_ordered(tensors: Mapping[str, Tensor], path: Path, metadata: Mappi
         OSError: the disk is full or cannot be written; a part of the file stands there.
     """
     pieces = _pieces(tensors, metadata)
-    with path.open("wb") as file:
+    with naming(path), path.open("wb") as file:
         for piece in pieces:
             file.write(piece)
 

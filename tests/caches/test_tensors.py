@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import threading
 from collections import OrderedDict
@@ -19,8 +20,10 @@ from lora_tui.caches.store import ContentStore
 from lora_tui.config.schema import CaptionSection, Config, DataSection, DatasetEntry, ModelSection
 from lora_tui.dataset.batches import PlannedImage, make_plan
 from lora_tui.dataset.buckets import Box
+from lora_tui.dataset.load import content_hash
 from lora_tui.dataset.looks import Look
 from lora_tui.dataset.scan import scan_datasets
+from lora_tui.dataset.verdicts import Verdicts
 from lora_tui.families.sd15.model import open_model
 from lora_tui.trainer.data.passes import cache_latents, cache_texts
 from lora_tui.trainer.data.tensors import MEMORY_CAP_BYTES, TensorStore, default_cap
@@ -203,6 +206,45 @@ def test_an_image_that_changed_or_broke_is_noted(base: Path, tmp_path: Path) -> 
     assert set(latents.failed) == {changed.image.uid, broken.image.uid}
     assert "another size" in latents.failed[changed.image.uid]
     assert not latents.keys
+
+
+def test_nothing_is_kept_of_an_image_that_changes_while_it_is_read(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = _planned(tmp_path / "set")
+    first, second = one.image.path.read_bytes(), other.image.path.read_bytes()
+
+    def swapped(path: Path) -> str:
+        found = content_hash(path)
+        path.write_bytes(second)
+        os.utime(path, ns=(0, path.stat().st_mtime_ns + 1))  # however coarse the clock of the disk is
+        return found
+
+    store, model = _store(tmp_path), _model(base)
+    with monkeypatch.context() as patch:
+        patch.setattr("lora_tui.trainer.data.passes.content_hash", swapped)
+        torn = cache_latents([one], model, store, looks=_both, progress=_quiet)
+    assert "changed while" in torn.failed[one.image.uid]
+    assert not torn.keys
+    one.image.path.write_bytes(first)
+    again, fresh = (
+        cache_latents([one], model, kept, looks=_plain, progress=_quiet)
+        for kept in (store, _store(tmp_path / "another"))
+    )
+    for place in fresh.keys:
+        assert torch.equal(again.get(*place), fresh.get(*place))
+
+
+def test_that_an_image_was_torn_is_not_remembered_of_the_one_that_is_put_back(base: Path, tmp_path: Path) -> None:
+    planned, _other = _planned(tmp_path / "set")
+    path, facts = planned.image.path, planned.image.facts
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    latents = cache_latents([planned], _model(base), _store(tmp_path), looks=_plain, progress=_quiet)
+    assert "damaged" in latents.failed[planned.image.uid]
+    path.write_bytes(whole)
+    os.utime(path, ns=(facts.mtime_ns, facts.mtime_ns))  # as rsync and cp -p do
+    assert Verdicts().damage(path, facts) is None
 
 
 def test_another_crop_has_a_latent_of_its_own_and_no_crop_the_old_one(base: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from lora_tui.caches.store import key_of
 from lora_tui.config.schema import MaskSection
 from lora_tui.dataset.batches import PlannedImage
-from lora_tui.dataset.load import content_hash
+from lora_tui.dataset.load import content_hash, unchanged
 from lora_tui.dataset.looks import Look
 from lora_tui.dataset.scan import has_mask
 from lora_tui.errors import UserError
@@ -67,13 +67,16 @@ class Masks:
             UserError: it cannot be read.
         """
         image = planned.image
-        digest = content_hash(image.mask_path if self.section.source == "file" and image.mask_path else image.path)
+        path = image.mask_path if self.section.source == "file" and image.mask_path else image.path
         size = (image.facts.width, image.facts.height)
-        key = key_of(
-            "mask", LAYOUT, self.section.source, digest, *size, self.factor, *placing(look.fit), int(look.flipped)
-        )
-        if not self.store.has(key):
-            self.store.put(key, {"mask": self._made(planned, look)})
+        with unchanged(path):
+            key = key_of(
+                "mask", LAYOUT, self.section.source, content_hash(path), *size, self.factor, *placing(look.fit),
+                int(look.flipped),
+            )  # fmt: skip
+            made = None if self.store.has(key) else self._made(planned, look)
+        if made is not None:
+            self.store.put(key, {"mask": made})
         self.keys[image.uid, look] = key
 
     def _made(self, planned: PlannedImage, look: Look) -> Tensor:

@@ -19,7 +19,7 @@ from torch import Tensor
 from lora_tui.caches.store import key_of
 from lora_tui.dataset.batches import PlannedImage
 from lora_tui.dataset.buckets import Fit
-from lora_tui.dataset.load import content_hash, load_image
+from lora_tui.dataset.load import content_hash, load_image, unchanged
 from lora_tui.dataset.looks import Look, coloured
 from lora_tui.dataset.verdicts import remember_damage
 from lora_tui.errors import UserError
@@ -119,7 +119,7 @@ class _Read:
     """Some looks of an image on their way to the VAE.
 
     Attributes:
-        looks: each with its key in the store, and its pixels where that has none of it; those before an ``error``.
+        looks: each with its key in the store, and its pixels where that has none of it; none with an ``error``.
         left: how many could not be had.
     """
 
@@ -135,12 +135,13 @@ def _read(store: TensorStore, identity: str, part: tuple[PlannedImage, Sequence[
     planned, looks = part
     found = _Read(planned)
     try:
-        found.digest = content_hash(planned.image.path)
-        for look in looks:
-            key = _latent_key(look, found.digest, identity)
-            found.looks.append((look, key, None if store.has(key) else pixels_of(planned, look)))
+        with unchanged(planned.image.path):
+            found.digest = content_hash(planned.image.path)
+            keys = [(look, _latent_key(look, found.digest, identity)) for look in looks]
+            wanted = [(look, key, None if store.has(key) else pixels_of(planned, look)) for look, key in keys]
+        found.looks = wanted
     except UserError as error:
-        found.error, found.left = error, len(looks) - len(found.looks)
+        found.error, found.left = error, len(looks)
     return found
 
 
