@@ -18,7 +18,12 @@ from textual.worker import active_worker
 from lora_tui.text import _, plain
 from lora_tui.tui.screens import entry_of
 from lora_tui.tui.screens.base import BaseScreen
+from lora_tui.tui.screens.task_list import TaskList
+from lora_tui.tui.widgets.finder import Finder
 from lora_tui.tui.widgets.text_view import TextView
+
+OVER_ALL = (Finder, TaskList)
+"""What the app puts over any screen: the lists of keys and commands, and the work in the background."""
 
 
 class Belonging:
@@ -48,10 +53,15 @@ class Belonging:
         return AwaitComplete.nothing()  # type: ignore[no-untyped-call]
 
     def was_left(self) -> bool:
-        """Whether the job at work now was started by a screen that is not in front any more."""
+        """Whether the job at work now was started by a screen that is not in front any more.
+
+        It is behind dialogs of its own, but not behind those of the app.
+        """
         app: Any = self
-        asker = _asker()
-        return asker is not None and bool(app.screen_stack) and asker is not app.screen
+        asker, stack = _asker(), app.screen_stack
+        if asker is None or not stack:
+            return False
+        return asker not in stack or any(isinstance(one, OVER_ALL) for one in stack[stack.index(asker) + 1 :])
 
     def show_kept(self, asker: Screen[Any]) -> None:
         """Show what became ready while ``asker`` was not in front."""

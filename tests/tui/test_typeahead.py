@@ -477,6 +477,15 @@ async def test_a_question_is_not_asked_over_another_screen(tmp_path: Path, monke
             go_on.set()
             await soon(pilot, lambda: "Not asked, for Runs is not in front any more: 1 run takes" in said(app))
         assert len(app.screen_stack) == 1
+        with held(monkeypatch, "cost_of", disk) as go_on:
+            all_at_once(app, "f8", "D")
+            await soon(pilot, lambda: "Reading: " in screen_text(app))
+            all_at_once(app, "f1")
+            await soon(pilot, lambda: isinstance(app.screen, HelpScreen))
+            go_on.set()
+            await soon(pilot, lambda: said(app).count("Not asked") == 2)
+            assert isinstance(app.screen, HelpScreen)
+            await pilot.press("escape")
         all_at_once(app, "f8", "D")
         await soon(pilot, lambda: isinstance(app.screen, Choose))
 
