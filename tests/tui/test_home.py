@@ -57,6 +57,14 @@ async def test_the_road_says_how_far_the_project_is(tmp_path: Path) -> None:
         assert "run 1 finished, 12 steps" in screen
 
 
+async def test_images_of_a_folder_that_only_the_configuration_names_are_told_with_it(tmp_path: Path) -> None:
+    here, there = make_dataset(tmp_path / "here", 2), make_dataset(tmp_path / "there", 3)
+    (here / "configs").mkdir()
+    (here / "configs" / "old.toml").write_text(f'[[datasets]]\npath = "{there}"\n')
+    async with running(here, size=(200, 30)) as (app, pilot):
+        await soon(pilot, lambda: f"3 images from {str(there)[:20]}" in screen_text(app))
+
+
 async def test_a_project_that_is_ready_says_how_to_start(tmp_path: Path) -> None:
     Project.create(make_dataset(tmp_path, 30), purpose="character", trigger="hatgirl", base_model="owner/model")
     async with running(tmp_path, size=(140, 40)) as (app, pilot):
