@@ -13,7 +13,6 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.css.query import NoMatches
-from textual.screen import Screen
 from textual.timer import Timer
 from textual.widgets import Static
 
@@ -21,6 +20,7 @@ from lora_tui.errors import UserError
 from lora_tui.text import _
 from lora_tui.tui.acting import Acting, keymap_of
 from lora_tui.tui.actions import APP
+from lora_tui.tui.frames import PromptScreen
 from lora_tui.tui.keymap import is_printable, key_text
 from lora_tui.tui.screens.awaiting import Awaiting
 from lora_tui.tui.threads import start_job
@@ -39,7 +39,7 @@ LEAST_WIDTH, LEAST_HEIGHT = 60, 15
 """Below this a notice stands in for the screen."""
 
 
-class BaseScreen(Acting, Screen[None]):
+class BaseScreen(Acting, PromptScreen):
     """A screen of the app. Subclasses set :attr:`ACTS` to their name in the table of screens."""
 
     ACTS: ClassVar[str] = ""
