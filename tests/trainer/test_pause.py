@@ -31,8 +31,10 @@ def _config(base: Path, folder: Path, /, **changes: Any) -> Config:
     return lean_config(base, folder, **changes)
 
 
-def _loop(runs: Path, config: Config) -> Loop:
-    """A run before its first step."""
+def _loop(runs: Path, config: Config, place: str = "") -> Loop:
+    """A run before its first step; ``place``: another device than that of the settings."""
+    if place:
+        config.memory.device = place
     run = new_run(runs, config)
     writer, device = EventWriter(run.events_path), choose_device(config.memory.device)
     controls = Controls(ControlInbox(run.root), writer)
@@ -161,9 +163,27 @@ def test_a_step_never_waits_for_the_gpu(
 ) -> None:
     network = {"type": kind, "text_encoder": text_encoder, "layers": []}
     config = _config(base, data, network=network, memory={"precision": "bf16", "base_weights": weights})
-    config.memory.device = "cuda"
-    steps = _loop(tmp_path, config).updates()
-    for _warm_up in range(3):
+    _take_without_waiting(_loop(tmp_path, config, "cuda"))
+
+
+WITH: dict[str, dict[str, Any]] = {
+    "fp16": {"memory": {"precision": "fp16"}},
+    "prodigy": {"optimizer": {"type": "prodigy"}, "learning": {"unet_lr": 1.0}},
+    "average": {"learning": {"ema_decay": 0.99}},
+    "accumulated": {"steps": {"gradient_accumulation": 2, "epochs": 8}},
+    "graphs": {"memory": {"cuda_graphs": True}, "steps": {"gradient_accumulation": 2, "epochs": 8}},
+}
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("way", WITH)
+def test_no_step_waits_for_the_gpu_whatever_it_is_taken_with(way: str, base: Path, few: Path, tmp_path: Path) -> None:
+    _take_without_waiting(_loop(tmp_path, _config(base, few, **WITH[way]), "cuda"))
+
+
+def _take_without_waiting(loop: Loop) -> None:
+    steps = loop.updates()
+    for _warm_up in range(6):
         next(steps)
     torch.cuda.set_sync_debug_mode("error")
     try:
