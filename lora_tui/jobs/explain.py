@@ -217,6 +217,9 @@ def explain(death: Death) -> Explanation:
         return _signalled(number)
     if death.disk_free is not None and death.disk_free < 1 << 20:
         return Explanation("disk.full", _("The disk is full."), _("Make room, then resume."))
+    if _is_cut_off(ending):
+        message = _("Its last words in trainer.log are cut off: the disk was probably full.")
+        return Explanation("disk.full", message, _("Make room, then resume."))
     return _unknown(death, ending)
 
 
@@ -257,6 +260,12 @@ def _last_line(ending: str) -> str:
         if named:
             return plain(named[-1], limit=400)
     return plain(lines[-1], limit=400) if lines else ""
+
+
+def _is_cut_off(ending: str) -> bool:
+    """Whether a traceback ends before the line that names the exception; those before it are indented."""
+    first, *rest = ending.split("\n")
+    return first.startswith("Traceback") and all(line.startswith(" ") for line in rest)
 
 
 def _warnings() -> tuple[str, ...]:

@@ -6,6 +6,7 @@ With ``--launched`` it is the first of the processes that a launcher started (:m
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import os
 import signal
@@ -80,10 +81,11 @@ def _train(folder: RunFolder, events: EventWriter, terminated: threading.Event, 
         begun = psutil.Process().create_time()
         return live(folder, config, events, resume=resume, terminated=terminated, launched=place, begun=begun)
     except Exception as error:
-        if not isinstance(error, UserError):
-            traceback.print_exc()
         failure = explain(error)
-        print(_("failed:"), failure.message, failure.advice, file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError):  # the disk of the log may be what is full
+            if not isinstance(error, UserError):
+                traceback.print_exc()
+            print(_("failed:"), failure.message, failure.advice, file=sys.stderr, flush=True)
         events.emit("failed", code=failure.code, message=failure.message, advice=failure.advice)
         return failure.status
 

@@ -53,6 +53,14 @@ def test_the_traceback_at_the_end_of_the_log_names_the_cause(line: str, code: st
     assert told.message and told.advice
 
 
+def test_a_traceback_that_is_cut_off_was_too_much_for_the_disk() -> None:
+    whole = TRACEBACK.format(line="OSError: [Errno 28] No space left on device")
+    for kept in (whole.index("OSError"), whole.index("step.py"), whole.index("\n  File")):
+        told = explain(Death(log=whole[:kept]))
+        assert (told.code, "cut off" in told.message) == ("disk.full", True)
+    assert explain(Death(signal=signal.SIGSEGV, log=whole[: whole.index("step.py")])).code == "crash"
+
+
 def test_the_message_carries_the_last_line_of_the_traceback() -> None:
     told = explain(Death(exit_status=1, log=TRACEBACK.format(line="ValueError: 7 is no rank")))
     assert told.message == "ValueError: 7 is no rank"
