@@ -89,7 +89,7 @@ class ParametersScreen(BaseScreen):
                 with Container(id="form"):
                     yield Lines(id="group-title")
                     yield TextField(placeholder=_("name here or in other programs"), id="search")
-                    yield FormPane(self._field, empty=_("No setting is called that."))
+                    yield FormPane(self._field, empty=_("No setting is called that; Esc shows all."))
                 yield Lines(id="detail")
         yield Lines(id="plan")
         yield Lines(id="finding")
