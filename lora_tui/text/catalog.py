@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import string
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -137,12 +138,14 @@ def main() -> int:
             stale.append(path)
             if not options.check:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(data)
+                new = path.with_name(f"{path.name}.{os.getpid()}")  # who reads meanwhile finds the old one whole
+                new.write_bytes(data)
+                new.replace(path)
         if path.suffix == ".po":
             missing += [f"{path.parent.parent.name}: {text}" for text in untranslated(catalog) + misfits(catalog)]
     for path in stale:
         print(f"{'stale' if options.check else 'wrote'}: {path.relative_to(PACKAGE.parent)}")
-    print(f"{len(missing)} messages to translate or mend")
+    print(f"{len(missing)} messages to translate or fix")
     for text in missing:
         print(f"  {text!r}")
     return 1 if options.check and (stale or missing) else 0
