@@ -42,6 +42,14 @@ ROUNDS = 3
 """Passes of each kernel that are timed, in turns, after one that is not: the quickest counts."""
 
 
+_held = [TORCH]
+
+
+def held() -> str:
+    """The kernel that is held now; :data:`TORCH` where none is."""
+    return _held[-1]
+
+
 @contextlib.contextmanager
 def attending(kernel: str) -> Iterator[None]:
     """Have attention computed by ``kernel`` wherever it can, in all threads; :data:`TORCH` changes nothing."""
@@ -51,7 +59,11 @@ def attending(kernel: str) -> Iterator[None]:
     first = KERNELS[kernel]
     rest = [other for other in KERNELS.values() if other != first] if first != SDPBackend.MATH else []
     with sdpa_kernel([first, *rest], set_priority=True):
-        yield
+        _held.append(kernel)
+        try:
+            yield
+        finally:
+            _held.pop()
 
 
 def serves(kernel: str, device: torch.device, dtype: torch.dtype) -> bool:

@@ -33,6 +33,7 @@ from lora_tui.dataset.batches import Batch
 from lora_tui.families.quantized import try_products
 from lora_tui.families.stored import streamed_in
 from lora_tui.text import _, plain
+from lora_tui.trainer.attention import TORCH, held
 from lora_tui.trainer.data.loader import Loader
 from lora_tui.trainer.data.prepared import Prepared
 from lora_tui.trainer.material import Material
@@ -196,7 +197,8 @@ def _passed(compiled: Compiled, session: Session, material: Material, trainee: T
 
 def shapes_key(batches: list[Batch]) -> str:
     """A name for what is compiled for just these: what others compiled might be another program that serves as well."""
-    told = [(len(batch.items), batch.bucket.width, batch.bucket.height) for batch in batches]
+    told: list[object] = [(len(batch.items), batch.bucket.width, batch.bucket.height) for batch in batches]
+    told += [held()] if held() != TORCH else []  # the compiler's cache does not ask which kernel a program was made for
     return hashlib.blake2b(repr(told).encode(), digest_size=8).hexdigest()
 
 

@@ -67,6 +67,16 @@ def test_a_device_is_asked_what_it_has() -> None:
     assert serves("flash", CPU, torch.bfloat16)
 
 
+def test_programs_of_one_kernel_are_kept_apart_from_those_of_another() -> None:
+    from lora_tui.trainer.compiled import shapes_key  # a second of imports
+
+    names = {shapes_key([])}
+    for kernel in ("math", "flash", "torch"):
+        with attending(kernel):
+            names.add(shapes_key([]))
+    assert len(names) == 3 and shapes_key([]) in names
+
+
 class Watching(EventWriter):
     """Remembers which kernels were allowed at each step."""
 
