@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_tui.bench.common import Measure
+from lora_tui.bench.slow_line import measure_slow_line
 from lora_tui.bench.terminal import Terminal
 from lora_tui.python import python_command
 from lora_tui.runs.folder import FORMAT, RunFolder, write_json
@@ -71,7 +72,7 @@ def measure_finished(run: RunFolder, home: Path) -> Iterator[Measure]:
 
 
 def measure_living(root: Path, home: Path) -> Iterator[Measure]:
-    """The app opened on a run that makes five steps a second."""
+    """The app opened on a run that makes five steps a second, also over a slow line."""
     from lora_tui.jobs import control, launch
     from lora_tui.runs.status import inspect
 
@@ -86,6 +87,7 @@ def measure_living(root: Path, home: Path) -> Iterator[Measure]:
             app.read(WATCH)
             yield Measure(_("living screen: share of a core"), (app.cpu_seconds() - cpu) / WATCH, "share", bar=0.04)
             yield Measure(_("living screen: output"), (app.received - received) / WATCH, "bytes/s", bar=80e3)
+        yield from measure_slow_line(run, home)
     finally:
         control.request(run.root, "stop")
         while inspect(run).alive:

@@ -85,12 +85,16 @@ class Terminal:
         last = plain(self.text()[-400:])
         raise UserError(_("The app did not paint what was waited for: {text}").format(text=last), code="bench.paint")
 
-    def _received(self, seconds: float) -> bytes:
+    def take(self, most: int) -> bytes:
+        """What it has painted that nobody took yet, at most so many bytes."""
+        return self._received(0.0, most)
+
+    def _received(self, seconds: float, most: int = 65536) -> bytes:
         """What it paints within this long, as soon as there is something."""
         if not select.select([self._descriptor], [], [], seconds)[0]:
             return b""
         try:
-            data = os.read(self._descriptor, 65536)
+            data = os.read(self._descriptor, most)
         except OSError:
             self.closed = True
             return b""
