@@ -55,6 +55,10 @@ class Recorder(Protocol):
         """What ``work`` gives, and what does the same again into the same memory."""
         ...
 
+    def held(self) -> int:
+        """Bytes of the device that nothing but what was recorded can use."""
+        ...
+
 
 class CudaRecorder:
     """Records CUDA graphs; all share one pool of memory, as no two passes are ever under way at once."""
@@ -84,6 +88,10 @@ class CudaRecorder:
             self._leave(before)
             raise
         return found, graph.replay
+
+    def held(self) -> int:
+        segments = torch.cuda.memory_snapshot()
+        return sum(one["total_size"] for one in segments if tuple(one["segment_pool_id"]) == tuple(self._pool))
 
     def _leave(self, before: torch.cuda.Stream) -> None:
         """Be outside of a recording that broke off, which torch leaves halfway where it cannot be ended.
@@ -214,6 +222,7 @@ class Graphs:
         limit: of shapes that are recorded.
         under_way: a pass forward was played whose way back was not.
         reason: why it was given up; empty while it is not.
+        held: bytes of the device that nothing but what is recorded now can use.
         changed: told when something was recorded or it was given up.
     """
 
@@ -225,6 +234,7 @@ class Graphs:
     limit: int = LIMIT
     under_way: bool = field(default=False, init=False)
     reason: str = field(default="", init=False)
+    held: int = field(default=0, init=False)
     _met: Counter[Key] = field(default_factory=Counter, init=False)
     _recorded: dict[Key, _Recorded] = field(default_factory=dict, init=False)
     _places: tuple[int, ...] = field(default=(), init=False)
@@ -244,7 +254,7 @@ class Graphs:
     def forget(self) -> None:
         """Let go of all that was recorded; it is recorded anew when it is met again."""
         self._recorded.clear()
-        self._own, self._shelf, self.under_way = None, [], False
+        self._own, self._shelf, self.under_way, self.held = None, [], False, 0
 
     def make_room(self) -> bool:
         """Give it up for good, as memory is short; whether it had any."""
@@ -293,7 +303,7 @@ class Graphs:
                 recorded = _Recorded(self._of, self.parameters, inputs, self._own, self._shelf)
                 output = recorded.forward(checked).clone()
                 found = [output, *recorded.backward(_slope(output))]
-            off = _distance(found, right)
+            off, self.held = _distance(found, right), self._own.held()
         except Exception as error:  # of any kind: nothing was changed, and plain passes meet what is not of recording
             self._give_up(_first_line(error))
             return None
@@ -386,6 +396,7 @@ def play_graphs(session: Session, material: Material, trainee: Trainee) -> None:
     material.step = replace(material.step, predict=graphs.predict)
     ladder.idle.append(graphs.forget)
     ladder.spare.append(graphs.make_room)
+    ladder.held = lambda: graphs.held
     ladder.changed.append(lambda _policy: graphs.forget())
 
 

@@ -204,7 +204,7 @@ class Loop:
         self.concert.meet()
         now = self.course.now
         rates = self.trainee.set_rates(session.config.learning, self.position.step, now.total, now.share)
-        undo = Undo(self.trainee, session.device, risky=ladder.risky)
+        undo = Undo(self.trainee, session.device, risky=ladder.risky, held=ladder.held())
         taken: list[Prepared] = []
         take = partial(self._take, batches, taken, count, undo)
         try:

@@ -26,6 +26,7 @@ from lora_tui.trainer import graphs as module
 from lora_tui.trainer.compiled import Compiled
 from lora_tui.trainer.graphs import CudaRecorder, Graphs
 from lora_tui.trainer.memory.ladder import Ladder, Shortage
+from lora_tui.trainer.memory.shortage import has_room
 
 T = TypeVar("T")
 
@@ -42,6 +43,9 @@ class Again:
 
     def warm_up(self, work: Callable[[], object]) -> None:
         work()
+
+    def held(self) -> int:
+        return 10 * self.played
 
     def record(self, work: Callable[[], T]) -> tuple[T, Callable[[], object]]:
         first = work()
@@ -180,8 +184,9 @@ def test_where_memory_is_short_it_is_given_up_before_anything_else(base: Path, f
     ladder.step_down(Shortage("training", 1))
     assert not graphs.shapes and not graphs.reason and ladder.policy == policy
     played(3)
-    assert graphs.shapes == 1
+    assert graphs.shapes == 1 and graphs.held > 0
     ladder.step_down(Shortage("training", 2))
+    assert not graphs.held
     assert not graphs.shapes and graphs.reason == told[-1] == "memory ran out." and ladder.policy == policy
     played(4)
     assert not graphs.shapes
@@ -335,6 +340,25 @@ def test_cuda_graphs_give_what_plain_passes_give(tmp_path: Path, family: str, dt
         alike(wanted[:1], played(number, width)[:1], within=band, least=1e-3)
         played.clear()
     assert graphs.shapes == 2 and not graphs.reason, graphs.reason
+
+
+def test_memory_of_recordings_is_none_for_an_update(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It lies in torch's cache, and only what was recorded can use it."""
+    stats = {"reserved_bytes.all.current": 100, "allocated_bytes.all.current": 40}
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _device: (10, 200))
+    monkeypatch.setattr(torch.cuda, "memory_stats", lambda _device: stats)
+    device = torch.device("cuda")
+    assert has_room(device, 70) and not has_room(device, 71)
+    assert has_room(device, 10, held=60) and not has_room(device, 11, held=60)
+
+
+@pytest.mark.gpu
+def test_what_is_recorded_says_what_it_holds() -> None:
+    recorder, made = CudaRecorder(), torch.ones(1 << 20, device="cuda")
+    assert recorder.held() == 0
+    _found, play = recorder.record(lambda: (made * 2).sum())
+    assert recorder.held() >= made.nbytes
+    play()
 
 
 @pytest.mark.gpu

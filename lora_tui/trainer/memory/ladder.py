@@ -70,6 +70,7 @@ class Ladder:
             pause.
         spare: gives up for good what is kept to be quicker, and tells whether it had any; called before a rung is
             taken.
+        held: bytes of the device that lie ready in torch's cache for recorded passes alone.
         risky: the next update may find no room: none was taken yet, or memory has run out since.
         tells: whether steps down are told and recorded, which one process does for all.
     """
@@ -83,6 +84,7 @@ class Ladder:
     changed: list[Callable[[Policy], None]] = field(default_factory=list)
     idle: list[Callable[[], object]] = field(default_factory=list)
     spare: list[Callable[[], bool]] = field(default_factory=list)
+    held: Callable[[], int] = lambda: 0
     tells: bool = True
     risky: bool = True
     _asked: Policy = field(init=False)

@@ -56,15 +56,16 @@ class _Machine:
 _of_the_machine = _Machine()
 
 
-def has_room(device: torch.device, needed: int) -> bool:
+def has_room(device: torch.device, needed: int, held: int = 0) -> bool:
     """Whether so many bytes could still be had: from the driver and torch's cache, or from the machine.
 
-    Waits for nothing. Torch is only asked where the driver has not enough, as its answer takes longer.
+    ``held``: bytes of that cache that are not for everything. Waits for nothing. Torch is only asked where the driver
+    has not enough, as its answer takes longer.
     """
     if device.type != "cuda":
         return _of_the_machine.available() >= needed
     missing = needed - torch.cuda.mem_get_info(device)[0]
     if missing <= 0:
         return True
-    held = torch.cuda.memory_stats(device)
-    return int(held["reserved_bytes.all.current"] - held["allocated_bytes.all.current"]) >= missing
+    stats = torch.cuda.memory_stats(device)
+    return int(stats["reserved_bytes.all.current"] - stats["allocated_bytes.all.current"]) - held >= missing

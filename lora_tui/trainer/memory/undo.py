@@ -30,11 +30,13 @@ class Undo:
 
     Attributes:
         risky: a copy is kept whatever room there is: the optimizer has yet to take its own memory, or it ran out.
+        held: bytes of the device that the optimizer cannot have though nothing uses them.
     """
 
     trainee: Trainee
     device: torch.device
     risky: bool
+    held: int = 0
     _random: Tensor = field(init=False)
     _device_random: Tensor | None = field(init=False)
     _copy: Learned | None = field(default=None, init=False)
@@ -78,7 +80,7 @@ class Undo:
         """Whether the optimizer's step may not find room."""
         stepper = self.trainee.stepper
         size = sum(tensor.nbytes for tensor in stepper.parameters)
-        return not has_room(self.device, MARGIN * size + stepper.copied_bytes())
+        return not has_room(self.device, MARGIN * size + stepper.copied_bytes(), self.held)
 
 
 def copied(learned: Learned) -> Learned:
