@@ -74,7 +74,7 @@ STRAIGHT: Mapping[str, str] = {
 }
 
 _FOLDER = N_("a run has a folder of its own, with its files in it")
-_ATTENTION = N_("the quickest attention of this machine is taken by itself")
+_ATTENTION = N_("torch chooses how attention is computed; memory.attention names a kernel")
 _CACHED = N_("embeddings of captions are kept on disk wherever no text encoder learns")
 _LATENTS = N_("latents are kept on disk")
 _LOADING = N_("images are loaded ahead by themselves")
