@@ -11,6 +11,7 @@ import pytest
 from lora_builders import METADATA, tensors_of, write_raw, write_small
 from run_folders import write_run
 from safetensors.numpy import save_file
+from textual import events
 from tui.driving import running, screen_text, soon
 from tui.projects import make_dataset, picture
 
@@ -21,7 +22,9 @@ from lora_tui.tui.screens.loras import LorasScreen
 from lora_tui.tui.screens.loras_making import MakeLora
 from lora_tui.tui.screens.loras_metadata import LoraMetadata
 from lora_tui.tui.screens.training import TrainingScreen
+from lora_tui.tui.widgets.dialog import AskPath
 from lora_tui.tui.widgets.image_view import ImageView
+from lora_tui.tui.widgets.text_field import TextField
 from lora_tui.tui.widgets.text_view import TextView
 from lora_tui.weights.header.format import read_header
 
@@ -257,6 +260,14 @@ async def test_a_form_is_used_while_its_first_preview_and_its_disk_are_slow(
         said.set()
 
 
+async def named(app: Any, pilot: Any, path: Path) -> None:
+    """Paste a path into the dialog that asks for one."""
+    await soon(pilot, lambda: isinstance(app.screen, AskPath))
+    app.post_message(events.Paste(str(path)))
+    await soon(pilot, lambda: app.screen.query_one(TextField).value.endswith(path.name))
+    await pilot.press("enter")
+
+
 async def test_files_are_checked_with_a_base_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loras_making, "said_apart", lambda words, stop, **_named: [" ".join(words)])
     async with running(collection(tmp_path), size=(120, 30)) as (app, pilot):
@@ -265,7 +276,8 @@ async def test_files_are_checked_with_a_base_model(tmp_path: Path, monkeypatch: 
         await pilot.press("o", "k")
         await soon(pilot, lambda: "check -- " in screen_text(app) and "hat.safetensors" in screen_text(app))
         (tmp_path / "base").mkdir()
-        await pilot.press("enter", *f"{tmp_path}/base", "enter")
+        await pilot.press("enter")
+        await named(app, pilot, tmp_path / "base")
         await soon(pilot, lambda: f"check --base {tmp_path}/base" in screen_text(app))
 
 
@@ -284,7 +296,8 @@ async def test_a_dylora_is_split_into_another_folder(tmp_path: Path) -> None:
         await listed(app, pilot, 1)
         await pilot.press("o", "s")
         await soon(pilot, lambda: "d-rank04.safetensors" in screen_text(app))
-        await pilot.press("t", "ctrl+u", *f"{tmp_path}/cut", "enter")
+        await pilot.press("t")
+        await named(app, pilot, tmp_path / "cut")
         await soon(pilot, lambda: "They are written into" in screen_text(app))
         await pilot.press("enter")
         await soon(pilot, lambda: (tmp_path / "cut" / "d-rank04.safetensors").exists())
