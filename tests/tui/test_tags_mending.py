@@ -74,7 +74,7 @@ async def test_an_expression_that_explodes_leaves_the_screen_alive_and_escape_en
         await pilot.press("colon")
         await type_in(pilot, "remove /(a|aa)+$/")
         await pilot.press("enter")
-        await soon(pilot, lambda: "Looking at 0000.png." in screen_text(app))
+        await soon(pilot, lambda: "Looking at 0000.png" in screen_text(app))
         assert tags(app).busy
         await pilot.press("escape")
         await soon(pilot, lambda: not tags(app).busy)

@@ -111,6 +111,10 @@ class TagsScreen(BaseScreen):
             return _("Reading the project.")
         return _("Reading captions.") if self.opening.reading else ""
 
+    def reading_words(self) -> str:
+        """An edit that is being computed says so itself; it is no reading."""
+        return self.busy if self.busy and not self.awaited() else super().reading_words()
+
     def waits_for(self, key: str) -> bool:
         """While captions are being changed: whatever is not only looked at, and what is behind it in the line."""
         if super().waits_for(key):
