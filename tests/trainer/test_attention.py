@@ -36,7 +36,10 @@ class Calls(TorchDispatchMode):
         return func(*args, **kwargs or {})
 
 
-@pytest.mark.parametrize(("family", "again"), [("sd15", True), ("flux", False), ("flux", True)])
+@pytest.mark.parametrize(
+    ("family", "again"),
+    [("flux", True), *(pytest.param(*one, marks=pytest.mark.slow) for one in (("flux", False), ("sd15", True)))],
+)
 def test_the_kernel_that_is_named_computes_all_of_it(tmp_path: Path, family: str, again: bool) -> None:
     """Also where activations are computed again; a mask of the text (SD 1.5 has none) changes nothing of it."""
     learner = Learner(tmp_path, family, again=again)

@@ -30,7 +30,7 @@ def wide_ones(learner: Learner) -> list[nn.Conv2d]:
 @pytest.mark.parametrize(
     ("family", "base", "again", "convolutions"),
     [
-        ("sd15", "full", False, False),
+        pytest.param("sd15", "full", False, False, marks=pytest.mark.slow),
         ("sd15", "full", True, True),
         ("sd15", "int8", False, True),
         pytest.param("sdxl", "nf4", True, True, marks=pytest.mark.slow),
