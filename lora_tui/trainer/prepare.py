@@ -121,12 +121,15 @@ def encode_images(session: Session, data: Data, model: Model) -> tuple[Data, Lat
         UserError: no image can be read.
         StopRun: a stop was asked for.
     """
-    phase = session.phase("caching", _("latents"))
     store = TensorStore(latent_store())
-    planned = [*data.plan.train, *data.plan.validation]
-    latents = cache_latents(planned, model, store, looks=data.plan.looks, progress=phase)
+    while True:  # without some of the images the plan may hold out others, which are shown in other ways then
+        phase = session.phase("caching", _("latents"))
+        planned = [*data.plan.train, *data.plan.validation]
+        latents = cache_latents(planned, model, store, looks=data.plan.looks, progress=phase)
+        if not latents.failed:
+            break
+        data = _without(session, data, latents.failed)
     model.release("vae")
-    data = _without(session, data, latents.failed) if latents.failed else data
     data.hashes = latents.hashes
     return data, latents
 

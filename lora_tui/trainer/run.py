@@ -109,6 +109,8 @@ def gather(session: Session) -> Material:
     else:
         data.hashes = hash_images(session, data)
     data, masks = encode_masks(session, data, model)
+    if latents is not None and masks is not None and masks.failed:  # the plan without these may show others otherwise
+        data, latents = session.ladder.attempt("latents", partial(encode_images, session, data, model))
     length = caption_length(session, data, model)
     texts = session.ladder.attempt("texts", partial(encode_texts, session, data, model, length))
     base = FileHashes.of(model.weight_files()[0])

@@ -10,10 +10,10 @@ import pytest
 from lives import draw_dataset, events, lean_config, live_here, lora, new_run, same_tensors
 
 from lora_tui.config.schema import Config
-from lora_tui.dataset.batches import PlannedImage
+from lora_tui.dataset.batches import PlannedImage, make_plan
 from lora_tui.dataset.buckets import Fit, Size
 from lora_tui.dataset.facts import ImageFacts
-from lora_tui.dataset.scan import DatasetImage
+from lora_tui.dataset.scan import DatasetImage, scan_datasets
 from lora_tui.errors import UserError
 from lora_tui.runs.folder import RunFolder
 from lora_tui.trainer.data.damage import Damage
@@ -132,6 +132,25 @@ def test_a_damaged_image_that_is_held_out_is_left_out_of_the_measurement(base: P
     assert live_here(run) == 0
     assert len(_warnings(run)) == 1
     assert len(events(run, "validation")) == len(events(whole, "validation"))
+
+
+@pytest.mark.parametrize("broken", ["image", "mask"])
+def test_what_is_held_out_no_more_without_a_damaged_one_is_trained_in_all_its_looks(
+    base: Path, tmp_path: Path, broken: str
+) -> None:
+    data = draw_dataset(tmp_path / "data", 5)
+    config = lean_config(
+        base, data, steps={"epochs": 4}, data={"flip": True}, validation={"mode": "on", "share": 0.5},
+        masks={"source": "file" if broken == "mask" else "off"},
+    )  # fmt: skip
+    trained = make_plan(config, scan_datasets(config)).train[0].image.path
+    if broken == "mask":
+        trained = Path(shutil.copy(trained, trained.with_name(f"{trained.stem}-masklabel.png")))
+    _damage(trained)
+    run = new_run(tmp_path / "runs", config)
+    assert live_here(run) == 0
+    record = json.loads(run.record_path.read_text("utf-8"))["dataset"]
+    assert len(record["validation"]) == 2  # three of five, two of four
 
 
 class Heard:
