@@ -29,6 +29,7 @@ from lora_tui.bench.common import (
 )
 from lora_tui.bench.peer import compare_with, words_of
 from lora_tui.bench.rate import PATCH, flux_flops, matrix_rate
+from lora_tui.bench.train_bars import STEP, Bars, bars_for
 from lora_tui.errors import UserError
 from lora_tui.python import python_command
 from lora_tui.text.translate import _
@@ -36,7 +37,6 @@ from lora_tui.text.translate import _
 if TYPE_CHECKING:
     from lora_tui.bench.loops import Loop, Setup
 
-STEP_BAR = 1.05
 MEMORY_BAR = 1.0
 WARM_UP = 3  # steps before anything is measured
 SIZES = ("micro", "small", "full")
@@ -118,15 +118,19 @@ def measure(args: argparse.Namespace) -> list[Measure]:
         started = around.starts(_setup(args, Path(folder), text_encoder=False))
     tell(_("measuring memory, in processes of their own"))
     peaks = {name: _peak_elsewhere(args, name) for name in ("ours", "bare")}
-    return [*_times(frozen, trained, detail), *around.measures(frozen.saves, started), *_memory(peaks)]
+    return [
+        *_times(frozen, trained, detail, bars_for(args, gpu_name())),
+        *around.measures(frozen.saves, started),
+        *_memory(peaks),
+    ]
 
 
-def _times(frozen: Steps, trained: Steps | None, detail: str) -> Iterator[Measure]:
-    yield ratio_measure(_("training step against a bare loop"), frozen.ratios, bar=STEP_BAR, detail=detail)
+def _times(frozen: Steps, trained: Steps | None, detail: str, bars: Bars) -> Iterator[Measure]:
+    yield ratio_measure(_("training step against a bare loop"), frozen.ratios, bar=bars.step, detail=detail)
     if frozen.processor:
-        yield processor_measure(frozen.processor, bar=STEP_BAR)
+        yield processor_measure(frozen.processor, bar=bars.processor)
     if trained is not None:
-        yield ratio_measure(_("the same with the text encoder trained"), trained.ratios, bar=STEP_BAR)
+        yield ratio_measure(_("the same with the text encoder trained"), trained.ratios, bar=STEP)
     yield Measure(_("training step"), frozen.seconds * 1000, "ms")
     if trained is not None:
         yield Measure(_("training step with the text encoder trained"), trained.seconds * 1000, "ms")
@@ -172,15 +176,19 @@ def _alone(args: argparse.Namespace, folder: Path, detail: str) -> list[Measure]
     for pair in range(args.pairs):
         tell_pair(pair + 1, args.pairs)
         times.append(timed(lambda: loop.work(args.steps)) / args.steps)
-    measures = [Measure(_("training step"), statistics.median(times) * 1000, "ms", detail=detail)]
+    bars, middle = bars_for(args, gpu_name()), statistics.median(times)
+    measures = [Measure(_("training step"), middle * 1000, "ms", bar=bars.milliseconds, detail=detail)]
     if args.family == "flux":
-        measures += _share(args, statistics.median(times))
+        measures += _share(args, middle, bars)
     if torch.cuda.is_available():
         free, total = torch.cuda.mem_get_info()
         measures.append(Measure(_("peak memory"), float(torch.cuda.max_memory_allocated()), "bytes"))
         measures.append(
-            Measure(_("memory in use by the driver"), float(total - free), "bytes", detail=_("of all processes"))
-        )
+            Measure(
+                _("memory in use by the driver"), float(total - free), "bytes", bar=bars.driver,
+                detail=_("of all processes"),
+            )
+        )  # fmt: skip
     return measures
 
 
@@ -200,7 +208,7 @@ def _peer(args: argparse.Namespace, folder: Path, detail: str) -> list[Measure]:
     ]
 
 
-def _share(args: argparse.Namespace, seconds: float) -> Iterator[Measure]:
+def _share(args: argparse.Namespace, seconds: float, bars: Bars) -> Iterator[Measure]:
     """The rate that a step of FLUX.1 computes at, as a share of what the machine can at best."""
     import torch
 
@@ -215,7 +223,8 @@ def _share(args: argparse.Namespace, seconds: float) -> Iterator[Measure]:
         done=f"{work * args.batch_size / seconds / 1e12:.2f}", best=f"{best / 1e12:.2f}"
     )
     share = work * args.batch_size / seconds / best
-    yield Measure(_("share of the machine's matrix rate"), share, "share", detail=told)
+    bar = bars.share
+    yield Measure(_("share of the machine's matrix rate"), share, "share", bar, least=bar is not None, detail=told)
 
 
 def compare(setup: Setup, pairs: int, steps: int) -> Steps:
@@ -227,14 +236,14 @@ def compare(setup: Setup, pairs: int, steps: int) -> Steps:
         loop.work(WARM_UP)
     found = paired(partial(one.work, steps), partial(other.work, steps), pairs)
     seconds = statistics.median(timed(lambda: one.work(steps)) for _unused in range(3)) / steps
-    return Steps(found.ratios, seconds, [] if on_gpu() else found.processor, around.saving(one))
+    return Steps(found.ratios, seconds, [] if gpu_name() else found.processor, around.saving(one))
 
 
-def on_gpu() -> bool:
-    """Whether both loops compute on a GPU."""
+def gpu_name() -> str:
+    """Of the GPU that both loops compute on; empty where they do so on the CPU."""
     import torch
 
-    return torch.cuda.is_available()
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else ""
 
 
 # -- memory ------------------------------------------------------------------------------------------------------
