@@ -86,7 +86,8 @@ class Service:
         except UserError as error:
             self._trouble = str(error)
         except Exception:
-            traceback.print_exc()
+            with contextlib.suppress(OSError):  # the disk of the log may be what is full
+                traceback.print_exc()
             self._trouble = _("an error of the queue itself; see {log}").format(log=queue_dir() / "queue.log")
             return False
         return True

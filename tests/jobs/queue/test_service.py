@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -25,9 +26,11 @@ from lora_tui.cli.main import run as command
 from lora_tui.config.load import parse_config, save_config
 from lora_tui.demo.project import MICRO
 from lora_tui.jobs.job import read_job
+from lora_tui.jobs.lock import RunLock
 from lora_tui.jobs.queue import door, process
 from lora_tui.jobs.queue.door import Wish, add
 from lora_tui.jobs.queue.journal import job_dir, read_queue
+from lora_tui.jobs.queue.service import Service
 from lora_tui.runs.folder import list_runs
 from lora_tui.scores.told import read_scores
 from lora_tui.tasks.folder import TaskFolder
@@ -344,3 +347,23 @@ def test_jobs_have_a_gpu_each_and_one_that_disappears_is_waited_for(
     driver.write_text('["GPU-b"]')
     assert begun(last, "c", ours) == "GPU-b"
     assert state(one) == "running"
+
+
+def test_a_fault_that_the_disk_has_no_room_to_tell_of_does_not_end_the_queue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with RunLock.acquire(tmp_path / "lock") as lock:
+        service, looks = Service(lock), []
+
+        def full() -> None:
+            looks.append(len(looks))
+            if len(looks) == 3:
+                service.over.set()
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("lora_tui.jobs.queue.service.read_queue", full)
+        monkeypatch.setattr("lora_tui.jobs.queue.service.AFTER_A_FAULT", 0.01)
+        with contextlib.suppress(OSError), Path("/dev/full").open("w", buffering=1) as log:  # closing it fails, too
+            monkeypatch.setattr(sys, "stderr", log)
+            service.run()
+    assert len(looks) == 3
