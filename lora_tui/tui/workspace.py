@@ -70,7 +70,8 @@ class Images:
     """The images of the project, what is wrong with them, and the folders' state when they were read.
 
     Attributes:
-        checked: whether captions and sizes were checked as well; before that, problems are the scan's alone.
+        checked: whether captions and sizes were checked as well; before that, problems are the scan's alone, and what
+            was known of the same files.
         decoded: whether every image was decoded as well, which finds damage and near-duplicates.
     """
 

@@ -34,11 +34,12 @@ def options_of(parser: Parser, action: str) -> set[str]:
 
 
 def answers(recipe: Recipe) -> Iterator[dict[str, str]]:
-    """The form filled in: as it is at first, then with each choice, every other field that there is filled."""
+    """The form filled in: as it is at first, then whole, then with each choice, every other field that there is filled."""
     filled = {"number": "3", "yes": "yes", "text": "INS", "model": "/x/base", "file": "/x/presets.txt"}
     first: dict[str, Any] = {one.name: one.start for one in recipe.fields} | {recipes.OUT: "/x/new.safetensors"}
     yield first
     full = first | {one.name: filled.get(one.kind, first[one.name]) for one in recipe.fields if one.kind != "new"}
+    yield full
     for one in recipe.fields:
         for value, _words in one.choices:
             yield full | {one.name: value}

@@ -19,6 +19,7 @@ from lora_tui.runs.folder import RunFolder
 from lora_tui.runs.status import RunStatus, inspect
 from lora_tui.settings import remember_project
 from lora_tui.tui.file_rows import build_rows
+from lora_tui.tui.known_problems import with_known
 from lora_tui.tui.workspace import (
     RunsReader,
     Workspace,
@@ -149,6 +150,25 @@ def test_images_are_read_with_their_problems_and_planned(tmp_path: Path) -> None
     assert planned.plan is not None
     assert planned.plan.images == 5
     assert any(finding.field == "model.base" for finding in planned.findings)
+
+
+def test_what_is_known_stands_while_a_change_is_looked_into(tmp_path: Path) -> None:
+    """Of the folder and of the files that are still there; nothing of one that is gone, or that is like one."""
+    opened = open_project(make_dataset(tmp_path, 5))
+    opened.project.purpose = "character"  # of which five images are few
+    old = check_images(opened.config, opened.project, read_images(opened.config), decode=True)
+    first, *_others = (image.path for image in old.scan.images)
+    of_folder = {problem for problem in old.problems if problem.path.is_dir()}
+    alone = {problem for problem in old.problems if problem.path == first}
+    assert of_folder
+    first.unlink()
+    scanned = read_images(opened.config)
+    shown = with_known(scanned, old)
+    assert of_folder <= set(shown.problems) and not alone & set(shown.problems) and not shown.checked
+    assert all(first not in problem.others for problem in shown.problems)
+    assert shown.tally.warnings == sum(problem.severity == "warning" for problem in shown.problems)
+    checked = check_images(opened.config, opened.project, read_images(opened.config))
+    assert with_known(read_images(opened.config), checked).problems == checked.problems
 
 
 def test_nothing_to_plan_without_images(tmp_path: Path) -> None:
