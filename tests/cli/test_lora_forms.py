@@ -34,7 +34,7 @@ def options_of(parser: Parser, action: str) -> set[str]:
 
 
 def answers(recipe: Recipe) -> Iterator[dict[str, str]]:
-    """The form filled in: as it is at first, then whole, then with each choice, every other field that there is filled."""
+    """The form as it is at first, then filled in, then with each choice and every other field that there is filled."""
     filled = {"number": "3", "yes": "yes", "text": "INS", "model": "/x/base", "file": "/x/presets.txt"}
     first: dict[str, Any] = {one.name: one.start for one in recipe.fields} | {recipes.OUT: "/x/new.safetensors"}
     yield first
