@@ -167,7 +167,8 @@ def _length(found: Options, keys: dict[str, Any]) -> None:
     if 0 < stop < 100:
         keys.pop("stop_text_encoder_training")
         keys["(share)"], found.names["(share)"] = stop / 100, "stop_text_encoder_training"
-    for name in ("save_last_n_steps", "save_last_n_steps_state", "save_last_n_epochs", "save_last_n_epochs_state"):
+    lasts = ("save_last_n_steps", "save_last_n_steps_state", "save_last_n_epochs", "save_last_n_epochs_state")
+    for name in (*lasts, "vae_batch_size"):
         if float_of(keys.get(name)) == 0:
             keys.pop(name)
             found.idle[name] = _("off")

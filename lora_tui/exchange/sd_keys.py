@@ -56,6 +56,7 @@ STRAIGHT: Mapping[str, str] = {
     "max_timestep": "noise.max_timestep",
     "gradient_checkpointing": "memory.gradient_checkpointing",
     "cache_latents": "memory.cache_latents",
+    "vae_batch_size": "memory.cache_batch",
     "save_every_n_epochs": "saving.every_epochs",
     "save_every_n_steps": "saving.every_steps",
     "sample_every_n_epochs": "sampling.every_epochs",
@@ -109,7 +110,7 @@ IDLE: Mapping[str, str] = {
     ),
     **dict.fromkeys(("cache_text_encoder_outputs", "cache_text_encoder_outputs_to_disk"), _CACHED),
     **dict.fromkeys(("text_encoder_batch_size", "weighted_captions_cache"), _CACHED),
-    **dict.fromkeys(("cache_latents_to_disk", "vae_batch_size", "skip_cache_check", "cache_info"), _LATENTS),
+    **dict.fromkeys(("cache_latents_to_disk", "skip_cache_check", "cache_info"), _LATENTS),
     **dict.fromkeys(
         ("max_data_loader_n_workers", "persistent_data_loader_workers", "resize_interpolation", "debug_dataset"),
         _LOADING,

@@ -32,6 +32,7 @@ class Policy:
 
     Attributes:
         checkpointed: share of the blocks whose activations are computed again in the backward pass, 0 to 1.
+        encoded: images of one size, or captions, that are encoded together before the first step.
         images: at most so many go through the network at once while it learns; 0: a whole batch.
         apart: predictions without gradients (samples, validation) are made for one image at a time.
         tiled: images are decoded in strips.
@@ -41,6 +42,7 @@ class Policy:
     """
 
     checkpointed: float = 0.0
+    encoded: int = 1
     images: int = 0
     apart: bool = False
     tiled: bool = False
@@ -52,16 +54,19 @@ class Policy:
     @classmethod
     def of(cls, config: Config) -> Policy:
         """The one that the settings ask for."""
-        storage = storage_of(config.memory)
-        return cls(checkpointed=checkpointed_share(config.memory), streamed=storage.streamed, weights=storage.weights)
+        memory, storage = config.memory, storage_of(config.memory)
+        return cls(
+            checkpointed=checkpointed_share(memory), encoded=memory.cache_batch, streamed=storage.streamed,
+            weights=storage.weights,
+        )  # fmt: skip
 
     @classmethod
     def read(cls, values: object) -> Policy | None:
         """The one that :meth:`as_dict` wrote; none for anything else."""
-        if not isinstance(values, Mapping) or set(values) != {one.name for one in fields(cls)}:
-            return None
         kinds = {one.name: type(one.default) for one in fields(cls)}
-        if any(type(values[name]) is not kind for name, kind in kinds.items() if kind is not float):
+        if not isinstance(values, Mapping) or set(values) | {"encoded"} != set(kinds):  # older records lack that
+            return None
+        if any(type(value) is not kinds[name] for name, value in values.items() if kinds[name] is not float):
             return None
         return cls(**values) if isinstance(values["checkpointed"], int | float) else None
 
@@ -83,6 +88,12 @@ class Policy:
             if self.checkpointed <= 0:
                 share = _("no block computes its activations again")
             said.append(share.format(share=f"{self.checkpointed:.0%}"))
+        if self.encoded != asked.encoded:
+            n = self.encoded
+            text = ngettext(
+                "{n} image or caption is encoded at a time", "{n} images or captions are encoded at a time", n
+            )
+            said.append(text.format(n=count(n)))
         if self.images != asked.images:
             text = ngettext("{n} image at a time", "{n} images at a time", self.images)
             said.append(text.format(n=count(self.images)))

@@ -10,8 +10,9 @@ import torch
 from lora_tui.config.schema import Config
 from lora_tui.families.protocol import Model
 from lora_tui.runs.memory_policy import Policy
+from lora_tui.trainer.data.latents import Latents
 from lora_tui.trainer.data.masks import Masks
-from lora_tui.trainer.data.passes import Latents, Texts
+from lora_tui.trainer.data.texts import Texts
 from lora_tui.trainer.material import Material
 from lora_tui.trainer.metadata import FileHashes
 from lora_tui.trainer.prepare import Data

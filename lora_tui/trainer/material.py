@@ -16,10 +16,11 @@ from lora_tui.families.protocol import Model, Tensors, latent_shape
 from lora_tui.families.text_rows import batch_of
 from lora_tui.text import _
 from lora_tui.trainer.data.damage import Damage
+from lora_tui.trainer.data.latents import Latents, pixels_of
 from lora_tui.trainer.data.loader import Loader
 from lora_tui.trainer.data.masks import Masks
-from lora_tui.trainer.data.passes import Latents, Texts, cache_texts, embed, embedded, pixels_of
 from lora_tui.trainer.data.prepared import Preparation, framing_of
+from lora_tui.trainer.data.texts import Texts, cache_texts, embed, embedded
 from lora_tui.trainer.data.transfer import moved
 from lora_tui.trainer.metadata import FileHashes
 from lora_tui.trainer.objectives.losses import loss_for
@@ -130,7 +131,7 @@ class Material:
         length = self._prompt_length(prompt)
         for text in (prompt.prompt, prompt.negative):
             tokens = {n: t for n, t in self.model.tokenize([text], length).items() if n not in kept.live}
-            row = {name: tensor.cpu() for name, tensor in embedded(self.model, tokens).items()}
+            row = {name: tensor.cpu() for name, tensor in embedded(self.model, tokens)[0].items()}
             self._prompts[text, length] = row
 
     def encode_more(self, texts: Iterable[str]) -> None:
@@ -141,7 +142,10 @@ class Material:
         wanted = {text for text in texts if text not in kept.keys}
         if wanted:
             phase, learns = self.session.phase("caching", _("text embeddings")), bool(kept.live)
-            found = cache_texts(wanted, self.model, kept.store, length=self.text_length, progress=phase, learns=learns)
+            found = cache_texts(
+                wanted, self.model, kept.store, length=self.text_length, progress=phase, learns=learns,
+                batch=kept.batch,
+            )  # fmt: skip
             kept.keys.update(found.keys)
             self.release_texts()
 

@@ -27,9 +27,10 @@ from lora_tui.errors import UserError
 from lora_tui.families.protocol import Model
 from lora_tui.settings import cache_dir
 from lora_tui.text import _, ngettext, plain
+from lora_tui.trainer.data.latents import Latents, cache_latents
 from lora_tui.trainer.data.masks import Masks, cache_masks
-from lora_tui.trainer.data.passes import Latents, Texts, cache_latents, cache_texts
 from lora_tui.trainer.data.tensors import TensorStore
+from lora_tui.trainer.data.texts import Texts, cache_texts
 from lora_tui.trainer.measures import measures_images
 from lora_tui.trainer.session import Session
 
@@ -121,11 +122,11 @@ def encode_images(session: Session, data: Data, model: Model) -> tuple[Data, Lat
         UserError: no image can be read.
         StopRun: a stop was asked for.
     """
-    store = TensorStore(latent_store())
+    store, batch = TensorStore(latent_store()), session.ladder.policy.encoded
     while True:  # without some of the images the plan may hold out others, which are shown in other ways then
         phase = session.phase("caching", _("latents"))
         planned = [*data.plan.train, *data.plan.validation]
-        latents = cache_latents(planned, model, store, looks=data.plan.looks, progress=phase)
+        latents = cache_latents(planned, model, store, looks=data.plan.looks, progress=phase, batch=batch)
         if not latents.failed:
             break
         data = _without(session, data, latents.failed)
@@ -194,7 +195,10 @@ def encode_texts(session: Session, data: Data, model: Model, length: int) -> Tex
         return None
     phase, store = session.phase("caching", _("text embeddings")), TensorStore(text_store())
     measured = measures_images(session.config.validation.each_image, data.plan)
-    return cache_texts(_all_texts(data, measured=measured), model, store, length=length, learns=learns, progress=phase)
+    return cache_texts(
+        _all_texts(data, measured=measured), model, store, length=length, learns=learns, progress=phase,
+        batch=session.ladder.policy.encoded,
+    )  # fmt: skip
 
 
 def caption_length(session: Session, data: Data, model: Model) -> int:

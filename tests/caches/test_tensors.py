@@ -7,6 +7,7 @@ import os
 import shutil
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,9 @@ from lora_tui.dataset.looks import Look
 from lora_tui.dataset.scan import scan_datasets
 from lora_tui.dataset.verdicts import Verdicts
 from lora_tui.families.sd15.model import open_model
-from lora_tui.trainer.data.passes import cache_latents, cache_texts
+from lora_tui.trainer.data.latents import Latents, cache_latents
 from lora_tui.trainer.data.tensors import MEMORY_CAP_BYTES, TensorStore, default_cap
+from lora_tui.trainer.data.texts import cache_texts
 
 KEYS = [f"{number:032x}" for number in range(8)]
 
@@ -222,7 +224,7 @@ def test_nothing_is_kept_of_an_image_that_changes_while_it_is_read(
 
     store, model = _store(tmp_path), _model(base)
     with monkeypatch.context() as patch:
-        patch.setattr("lora_tui.trainer.data.passes.content_hash", swapped)
+        patch.setattr("lora_tui.trainer.data.latents.content_hash", swapped)
         torn = cache_latents([one], model, store, looks=_both, progress=_quiet)
     assert "changed while" in torn.failed[one.image.uid]
     assert not torn.keys
@@ -259,3 +261,54 @@ def test_another_crop_has_a_latent_of_its_own_and_no_crop_the_old_one(base: Path
     keys = [key(None), key(Box(0, 0, 64, 64)), key(Box(0, 0, 32, 32)), key(Box(32, 32, 64, 64))]
     assert len(set(keys)) == 4
     assert key(Box(0, 0, 32, 32)) == keys[2]
+
+
+@pytest.mark.parametrize("batch", [2, 4])
+def test_images_that_are_encoded_together_have_the_latents_that_each_has_with_any_others(
+    base: Path, tmp_path: Path, batch: int
+) -> None:
+    """As close to those of one by one as float32 is, with entries of their own."""
+    folder, model = tmp_path / "set", _model(base)
+    folder.mkdir()
+    for number in range(7):
+        size = (64, 64) if number % 3 else (96, 48)
+        Image.effect_noise(size, 60 + number).convert("RGB").save(folder / f"{number}.png")
+    config = Config()
+    config.datasets = [DatasetEntry(path=str(folder))]
+    config.data = DataSection(resolution=64, bucket_min=32, bucket_max=128, bucket_step=8)
+    images = make_plan(config, scan_datasets(config)).train
+    seen: list[tuple[int, int]] = []
+
+    def cached(name: str, wanted: Sequence[PlannedImage], count: int) -> Latents:
+        def progress(done: int, total: int) -> None:
+            seen.append((done, total))
+
+        return cache_latents(wanted, model, _store(tmp_path / name), looks=_both, progress=progress, batch=count)
+
+    alone, all_of_them = cached("alone", images, 1), cached("all", images, batch)
+    assert seen[-1] == (14, 14) and len({one.fit.bucket for one in images}) == 2
+    assert alone.keys.keys() == all_of_them.keys.keys()
+    assert not set(alone.keys.values()) & set(all_of_them.keys.values())
+    for place in alone.keys:
+        assert torch.allclose(all_of_them.get(*place), alone.get(*place), atol=1e-5)
+    for name, others in {"few": images[4:], "one": images[5:6], "other way": images[::-1]}.items():
+        some = cached(name, others, batch)
+        for place, key in some.keys.items():
+            assert key == all_of_them.keys[place]
+            assert torch.equal(some.get(*place), all_of_them.get(*place))
+
+
+def test_a_pass_that_was_cut_off_between_batches_goes_on_to_the_same_latents(base: Path, tmp_path: Path) -> None:
+    images, model = _planned(tmp_path / "set"), _model(base)
+    whole = cache_latents(images, model, _store(tmp_path / "whole"), looks=_both, progress=_quiet, batch=3)
+
+    def stopping(done: int, _total: int) -> None:
+        if done == 3:
+            raise InterruptedError
+
+    store = _store(tmp_path / "cut")
+    with pytest.raises(InterruptedError):
+        cache_latents(images, model, store, looks=_both, progress=stopping, batch=3)
+    assert not all(store.has(key) for key in whole.keys.values())
+    again = cache_latents(images, model, store, looks=_both, progress=_quiet, batch=3)
+    assert all(torch.equal(again.get(*place), whole.get(*place)) for place in whole.keys)

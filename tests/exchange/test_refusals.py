@@ -33,7 +33,7 @@ OPTIONS: dict[str, Any] = {
     **dict.fromkeys(
         words(
             "network_dim max_train_epochs max_train_steps train_batch_size gradient_accumulation_steps seed "
-            "clip_skip keep_tokens min_bucket_reso max_bucket_reso bucket_reso_steps "
+            "vae_batch_size clip_skip keep_tokens min_bucket_reso max_bucket_reso bucket_reso_steps "
             "caption_dropout_every_n_epochs token_warmup_min save_every_n_epochs save_every_n_steps "
             "save_last_n_epochs save_last_n_steps save_last_n_epochs_state sample_every_n_epochs "
             "sample_every_n_steps validate_every_n_epochs validate_every_n_steps blocks_to_swap "

@@ -470,10 +470,10 @@ def test_memory_may_run_out_anywhere(
     short_of(UnetModel, "decode_latents", lambda model, _latents: model.tiled)
     monkeypatch.setattr(fitting, "has_own_memory", lambda _device: True)
     monkeypatch.setenv("LORA_TUI_HOME", str(tmp_path / "other"))
-    run = new_run(tmp_path / "short", micro_config(base, flux[1], **changes))
+    run = new_run(tmp_path / "short", micro_config(base, flux[1], memory={"cache_batch": 2}, **changes))
     assert live_here(run) == 0, events(run, "failed")
     places = [event["place"] for event in events(run, "warning") if "policy" in event]
-    assert places == ["latents", "texts", "loading", "loading", "validation", "decoding"]
+    assert places == ["latents", "latents", "texts", "loading", "loading", "validation", "decoding"]
     reached = reached_by(run)
     assert reached is not None
     assert reached.used == Policy(1.0, apart=True, tiled=True, vae_aside=True, text_aside=True, streamed=16)

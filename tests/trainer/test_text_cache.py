@@ -20,8 +20,8 @@ from lora_tui.dataset.scan import scan_datasets
 from lora_tui.families import open_model
 from lora_tui.families.flux.model import FluxModel
 from lora_tui.families.text_rows import batch_of, rows_of
-from lora_tui.trainer.data.passes import Texts, cache_texts, embed
 from lora_tui.trainer.data.tensors import TensorStore
+from lora_tui.trainer.data.texts import Texts, cache_texts, embed
 from lora_tui.trainer.material import Material
 
 SHORT, LONG = "a cat", "a photo of a red cat with a tall hat in the rain"
@@ -39,12 +39,15 @@ def opened(base: Path, dtype: torch.dtype = torch.float32, family: str = "flux",
     return open_model(section, CaptionSection(t5_tokens=128, **captions), device=CPU, dtype=dtype)
 
 
-def cached(model: Any, folder: Path, texts: list[str], *, learns: bool = False) -> tuple[Texts, list[Path]]:
+def cached(
+    model: Any, folder: Path, texts: list[str], *, learns: bool = False, batch: int = 1
+) -> tuple[Texts, list[Path]]:
     """What is kept of ``texts``, and the files it lies in."""
     store = TensorStore(ContentStore(folder, "text"))
     found = cache_texts(
-        texts, model, store, length=model.text_length(texts), learns=learns, progress=lambda _done, _total: None
-    )
+        texts, model, store, length=model.text_length(texts), learns=learns, progress=lambda _done, _total: None,
+        batch=batch,
+    )  # fmt: skip
     return found, sorted(folder.rglob("*.safetensors"))
 
 
@@ -205,3 +208,24 @@ def test_the_plan_says_what_the_embeddings_take(flux: Path, tmp_path: Path) -> N
     kept, _one, more = planned(network={"text_encoder": True})
     assert kept == 6 * 512 * 32 * 4
     assert 0 < more - weights < 14e6  # CLIP with its vocabulary, not T5
+
+
+@pytest.mark.parametrize("family", ["sd15", "flux"])
+def test_captions_that_are_encoded_together_have_what_each_has_with_any_others(
+    flux: Path, tmp_path: Path, family: str
+) -> None:
+    base = flux if family == "flux" else write_model(tmp_path / "base")
+    model = opened(base, torch.float32, family)
+    texts = [f"{text}, {number}" for number in range(3) for text in (SHORT, LONG)]
+    alone, _files = cached(model, tmp_path / "alone", texts)
+    together, files = cached(model, tmp_path / "together", texts, batch=4)
+    few, _files = cached(model, tmp_path / "few", texts[1:4], batch=4)
+    assert len(files) == len({key for keys in together.keys.values() for key in keys})
+    for text in texts:
+        assert not set(together.keys[text]) & set(alone.keys[text])
+        for name, tensor in together.get(text).items():
+            assert torch.allclose(tensor, alone.get(text)[name], atol=1e-5)
+    for text in few.keys:
+        assert few.keys[text] == together.keys[text]
+        for name, tensor in few.get(text).items():
+            assert torch.equal(tensor, together.get(text)[name])

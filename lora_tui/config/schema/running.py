@@ -226,6 +226,19 @@ class MemorySection(Section):
         expert=True,
         peers=("cache_latents", "cache_latents_to_disk"),
     )
+    cache_batch: int = option(
+        1,
+        N_("encoded together"),
+        N_(
+            "So many images of one size, and captions, go through the VAE and the text encoders together before the "
+            "first step. More is quicker on a GPU and takes more of its memory; the last bits of what is kept differ "
+            "from those of another number."
+        ),
+        ge=1,
+        le=256,
+        expert=True,
+        peers=("vae_batch_size", "text_encoder_batch_size"),
+    )
     device: str = option(
         "auto",
         N_("device"),

@@ -16,8 +16,9 @@ from lora_tui.dataset.looks import Look
 from lora_tui.dataset.scan import has_mask
 from lora_tui.errors import UserError
 from lora_tui.keyed import keyed_random
+from lora_tui.trainer.data.caching import Progress
+from lora_tui.trainer.data.latents import placing
 from lora_tui.trainer.data.mask_pixels import load_mask
-from lora_tui.trainer.data.passes import Progress, placing
 from lora_tui.trainer.data.tensors import TensorStore
 
 LAYOUT = 1  # version of what a cache entry holds

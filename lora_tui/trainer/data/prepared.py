@@ -15,8 +15,9 @@ from lora_tui.dataset.looks import Look
 from lora_tui.errors import UserError
 from lora_tui.families.protocol import Framing, Model, Tensors, latent_shape
 from lora_tui.families.text_rows import batch_of
+from lora_tui.trainer.data.latents import Latents, pixels_of
 from lora_tui.trainer.data.masks import Masks
-from lora_tui.trainer.data.passes import Latents, Texts, pixels_of
+from lora_tui.trainer.data.texts import Texts
 from lora_tui.trainer.data.transfer import pinned
 from lora_tui.trainer.objectives.noise import draw_noise, fixed_noise, showing
 from lora_tui.trainer.objectives.objective import Objective

@@ -57,6 +57,11 @@ def fewer_images(policy: Policy, scene: Scene) -> Policy | None:
     return replace(policy, images=-(-now // 2)) if now > 1 else None
 
 
+def fewer_encoded(policy: Policy, scene: Scene) -> Policy | None:
+    """Half as many images or captions encoded together."""
+    return replace(policy, encoded=-(-policy.encoded // 2)) if policy.encoded > 1 else None
+
+
 def apart(policy: Policy, scene: Scene) -> Policy | None:
     """Predictions without gradients for one image at a time."""
     return None if policy.apart else replace(policy, apart=True)
@@ -107,8 +112,8 @@ def four_bits(policy: Policy, scene: Scene) -> Policy | None:
 _STREAMED: tuple[Rung, ...] = (half_streamed, all_streamed, eight_bits)
 LADDERS: dict[Place, tuple[Rung, ...]] = {
     "loading": (*_STREAMED, four_bits),
-    "latents": (vae_aside,),
-    "texts": (text_aside,),
+    "latents": (fewer_encoded, vae_aside),
+    "texts": (fewer_encoded, text_aside),
     "training": (some_again, all_again, fewer_images, vae_aside_in_step, *_STREAMED),
     "sampling": (apart, *_STREAMED),
     "decoding": (strips, vae_aside),
