@@ -23,6 +23,7 @@ from lora_tui.families.flux.model_file import original_to_diffusers
 from lora_tui.families.protocol import Framing
 from lora_tui.families.sd15.facts import FACTS as SD15
 from lora_tui.families.unet.layout import file_name
+from lora_tui.trainer.data.texts import embed
 from lora_tui.weights.header.models import identify_model
 from lora_tui.weights.names.flux_original import LAST_MODULATION, layer_of, original_names, split_name
 
@@ -141,6 +142,20 @@ def test_text_and_prediction_are_those_of_diffusers(reference: Any, wanted: Tens
     )[0]
     theirs = pipeline._unpack_latents(theirs, 64, 96, 8)
     assert torch.allclose(wanted, theirs, atol=1e-5)
+
+
+def test_t5_works_in_bfloat16_where_the_model_works_in_float16(folder: Path) -> None:
+    """In autocast, too, which would put its products into what its states overflow."""
+    section = ModelSection(base=str(folder), family="flux")
+    model: Any = open_model(section, CaptionSection(t5_tokens=128), device=torch.device("cpu"), dtype=torch.float16)
+    kinds: dict[str, set[torch.dtype]] = {"clip_l": set(), "t5xxl": set()}
+    for name, seen in kinds.items():
+        for layer in model.encoder(name).modules():
+            if isinstance(layer, torch.nn.Linear):
+                layer.register_forward_hook(lambda _layer, _inputs, given, seen=seen: seen.add(given.dtype))
+    told = embed(model, model.tokenize([TEXT], 128))
+    assert kinds == {"clip_l": {torch.float16}, "t5xxl": {torch.bfloat16}}
+    assert told["text"].dtype == torch.float16
 
 
 @torch.no_grad()

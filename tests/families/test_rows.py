@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from row_models import TEXTS, RowModel, noise, predicted
 from safetensors.torch import load_file, save_file
 
-from lora_tui.config.schema import SamplePrompt
+from lora_tui.config.schema import CaptionSection, ModelSection, SamplePrompt
 from lora_tui.config.slots import named_slots, slots_of
 from lora_tui.errors import UserError
-from lora_tui.families import check_model
+from lora_tui.families import check_model, open_model
 from lora_tui.families.text_rows import MASK, TEXT, batch_of, rows_of
 from lora_tui.sampling.renderer import Renderer, RenderRequest
+from lora_tui.trainer.data.texts import embed
 
 
 @torch.no_grad()
@@ -35,6 +37,17 @@ def test_text_and_prediction_are_those_of_diffusers(own: RowModel) -> None:
         assert torch.allclose(model.predict(latents, timesteps, batch), wanted, atol=1e-5)
         alone = [model.predict(latents[n : n + 1], timesteps[n : n + 1], batch_of(rows[n : n + 1])) for n in (0, 1)]
         assert torch.allclose(torch.cat(alone), wanted, atol=1e-5)
+
+
+def test_a_language_model_works_in_bfloat16_where_the_model_works_in_float16(own: RowModel) -> None:
+    section = ModelSection(base=str(own.folder), family=own.family)
+    model: Any = open_model(section, CaptionSection(), device=torch.device("cpu"), dtype=torch.float16)
+    kinds: set[torch.dtype] = set()
+    for layer in model.encoder("llm").modules():
+        if isinstance(layer, torch.nn.Linear):
+            layer.register_forward_hook(lambda _layer, _inputs, given: kinds.add(given.dtype))
+    told = embed(model, model.tokenize(TEXTS, 128))
+    assert kinds == {torch.bfloat16} and told[TEXT].dtype == torch.float16
 
 
 @pytest.mark.parametrize("guidance", [1.0, 4.0])

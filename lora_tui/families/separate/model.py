@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -194,14 +194,21 @@ class SeparateModel(ABC, Parted):
 
     def states(self, name: str, ids: Tensor, **options: Any) -> Any:
         """What the encoder ``name`` makes of ``ids``; gradients flow where it can be trained."""
-        with nullcontext() if self.encoders[name].learns else torch.no_grad():
+        with nullcontext() if self.encoders[name].learns else torch.no_grad(), self._in_own_precision(name):
             return self.encoder(name)(ids, **options)
 
     def read(self, name: str, tokens: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """The states of the language model ``name`` ([batch, tokens, widths]), and which are the texts' own (bool)."""
         kind, module = cast("LanguageText", self.encoders[name]), self.encoder(name)
         ids, own = (tokens[entry].to(module.place, non_blocking=True) for entry in kind.tokens)
-        return kind.read(module, ids, own).to(self.dtype), own
+        with self._in_own_precision(name):
+            return kind.read(module, ids, own).to(self.dtype), own
+
+    def _in_own_precision(self, name: str) -> AbstractContextManager[Any]:
+        """Around an encoder that works in another precision than the model: autocast would put it into the model's."""
+        if self.encoders[name].precision(self.dtype) == self.dtype:
+            return nullcontext()
+        return torch.autocast(self.encoder(name).place.type, enabled=False)
 
     def text_identity(self, part: TextPart) -> str:
         found = [self._encoder_identity(name) for name in self.encoders if self.encoders[name].learns is part.learns]
