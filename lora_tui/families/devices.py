@@ -62,7 +62,7 @@ def _too_few(processes: int, count: int, remedy: str) -> UserError:
 
 
 def choose_device(wanted: str) -> torch.device:
-    """``auto`` is the GPU with most free memory, else the CPU; anything else is taken by name.
+    """``auto`` is the GPU with most free memory, else the CPU; anything else is taken by name, a GPU with its number.
 
     Raises:
         UserError: the device does not exist here.
@@ -83,6 +83,8 @@ def choose_device(wanted: str) -> torch.device:
             remedy=_("Use one of: {names}.").format(names="auto, cpu" + _gpus()),
             code="device.missing",
         )
+    if device.type == "cuda" and device.index is None:  # what is made current needs a number
+        return torch.device("cuda", 0)
     return device
 
 

@@ -34,6 +34,16 @@ def test_the_trainer_refuses_mps() -> None:
         choose_device("mps")
 
 
+def test_a_gpu_has_its_number_with_which_it_can_be_made_the_current_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    made: list[int] = []
+    monkeypatch.setattr(torch._C, "_cuda_setDevice", made.append, raising=False)
+    for name in ("cuda", "cuda:0", "cuda:1"):
+        torch.cuda.set_device(choose_device(name))
+    assert made == [0, 0, 1]
+
+
 @pytest.fixture
 def told() -> Iterator[Callable[[str], str]]:
     """Tells torch's allocators something, and what they have been told after it that large pieces are pinned whole."""
