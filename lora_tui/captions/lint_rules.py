@@ -16,7 +16,7 @@ from lora_tui.captions.profile import OURS
 from lora_tui.captions.query.corpus import EntryLike, text_of
 from lora_tui.captions.quoting import quoted
 from lora_tui.captions.tokens import most_tokens
-from lora_tui.captions.trigger import has_word
+from lora_tui.captions.trigger import has_word, lacking
 from lora_tui.captions.view import View, caption_view, captions_of, view
 from lora_tui.captions.vocabulary import folded
 from lora_tui.text import _, count, ngettext, plain
@@ -197,19 +197,19 @@ def trigger_rules(look: Look) -> Iterator[Found]:
     if not trigger or not look.text.strip():
         return
     fix = f"trigger {quoted(trigger)}"
-    shown = plain(trigger)
     if trigger in look.tags:
         if look.tags[0] != trigger:
-            yield Found(
-                "trigger.not_first", _("The trigger word {trigger} is not in front.").format(trigger=shown), fix
-            )
+            message = _("The trigger word {trigger} is not in front.")
+            yield Found("trigger.not_first", message.format(trigger=plain(trigger)), fix)
     elif folded(trigger) in look.keys:
-        message = _("The trigger word is written in another case: {trigger} is wanted.")
-        yield Found("trigger.case", message.format(trigger=shown), fix, severity="error")
+        yield _lacking(trigger, fix, other_case=True)
     elif not (look.is_prose and has_word(look.text, trigger)):
-        yield Found(
-            "trigger.missing", _("The trigger word {trigger} is missing.").format(trigger=shown), fix, "", "error"
-        )
+        yield _lacking(trigger, fix)
+
+
+def _lacking(trigger: str, fix: str, *, other_case: bool = False) -> Found:
+    told = lacking(trigger, other_case=other_case)
+    return Found(told.code, told.message, fix, severity=told.severity)
 
 
 def tag_rules(look: Look) -> Iterator[Found]:

@@ -24,7 +24,7 @@ class KnownTags(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TriggerProblem:
-    """Why a word is a poor trigger word.
+    """Why a word is a poor trigger word, or how a caption lacks it.
 
     Attributes:
         code: a short stable name, such as ``trigger.known_tag``.
@@ -50,6 +50,18 @@ def _word(word: str) -> re.Pattern[str]:
     before = rf"(?<!{_SIGN})" if re.match(_SIGN, word) else ""
     behind = rf"(?!{_SIGN})" if re.match(_SIGN, word[-1:]) else ""
     return re.compile(before + re.escape(word) + behind)
+
+
+def lacking(word: str, *, other_case: bool = False) -> TriggerProblem:
+    """That a caption has no trigger word, or has it in another case; whoever looks at captions says it so.
+
+    No error: the caption is trained as it is written, and a picture without the subject may go without the word.
+    """
+    if other_case:
+        message = _("The trigger word is written in another case: {trigger} is wanted.")
+        return TriggerProblem("trigger.case", message.format(trigger=plain(word)))
+    message = _("The trigger word {trigger} is missing.")
+    return TriggerProblem("trigger.missing", message.format(trigger=plain(word)))
 
 
 def check_trigger(

@@ -12,7 +12,7 @@ from pathlib import Path, PurePath
 from lora_tui.captions.document import CaptionDocument, problem_text, split_tags
 from lora_tui.captions.encodings import likely_encoding
 from lora_tui.captions.files import no_caption_file, read_caption, sidecar_names
-from lora_tui.captions.trigger import has_word
+from lora_tui.captions.trigger import has_word, lacking
 from lora_tui.dataset.companions import owners_among
 from lora_tui.dataset.scan import DatasetImage, Problem
 from lora_tui.errors import UserError
@@ -130,13 +130,10 @@ class CaptionChecks:
     def _trigger_problem(self, path: Path, line: str) -> Problem | None:
         if has_word(line, self._trigger):
             return None
-        if has_word(line.casefold(), self._trigger.casefold()):
-            message = _("The trigger word is written in another case: {trigger} is wanted.")
-            code, remedy = "trigger.case", _("Write it the same way everywhere.")
-        else:
-            message = _("The trigger word {trigger} is missing.")
-            code, remedy = "trigger.missing", _("Put it first in the caption.")
-        return Problem(path, code, message.format(trigger=plain(self._trigger)), remedy, "warning")
+        other_case = has_word(line.casefold(), self._trigger.casefold())
+        told = lacking(self._trigger, other_case=other_case)
+        remedy = _("Write it the same way everywhere.") if other_case else _("Put it first in the caption.")
+        return Problem(path, told.code, told.message, remedy, told.severity)
 
     def _orphans(self, folder: Path) -> Iterator[Problem]:
         names = self._names(folder)

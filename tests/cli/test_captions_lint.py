@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from lora_tui.cli.main import run as main
 from lora_tui.project import Project
@@ -216,3 +217,17 @@ def test_a_caption_is_taken_from_no_image(dataset: Path, ending: str, capsys: py
     error = document(capsys)["error"]
     assert (error["code"], error["place"]) == ("captions.operation", "column 6")
     assert "ending" in error["message"]
+
+
+@pytest.mark.parametrize(("caption", "code"), [("long hair", "trigger.missing"), ("HatGirl, hat", "trigger.case")])
+def test_a_caption_without_the_trigger_is_judged_alike_by_lint_and_by_the_check_of_the_dataset(
+    tmp_path: Path, caption: str, code: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("RGB", (64, 64)).save(tmp_path / "a.png")
+    (tmp_path / "a.txt").write_text(caption)
+    assert run("lint", str(tmp_path), "--trigger", "hatgirl", "--json") == 3
+    [linted] = [row for row in document(capsys)["problems"] if row["code"] == code]
+    assert main(["dataset", "check", str(tmp_path), "--trigger", "hatgirl", "--json"]) == 3
+    [checked] = [row for row in document(capsys)["problems"] if row["code"] == code]
+    assert (linted["severity"], linted["message"]) == (checked["severity"], checked["message"])
+    assert linted["severity"] == "warning"
