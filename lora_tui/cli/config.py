@@ -46,7 +46,9 @@ def build(parser: argparse.ArgumentParser) -> None:
     )
     new.add_argument("--force", action="store_true", help=_("replace an existing file"))
     check = commands.add_parser("check", help=_("say what is wrong or doubtful; exit status 3 on errors"))
-    plan = commands.add_parser("plan", help=_("say what a run would do and take: steps, files, memory, disk, time"))
+    plan = commands.add_parser(
+        "plan", help=_("say what a run would do and take: steps, files, memory, disk, time; exit status 3 on errors")
+    )
     plan.add_argument(
         "--probe",
         action="store_true",
@@ -222,7 +224,7 @@ def _presets_of(family: str, kind: str) -> str:
 
 
 def _check(args: argparse.Namespace) -> int:
-    from lora_tui.cli.config_plan import finding_lines, look
+    from lora_tui.cli.config_plan import finding_lines, look, status_of
     from lora_tui.cli.output import print_json, say
     from lora_tui.config.findings import Finding
     from lora_tui.config.load import ConfigErrors, load_config, set_values
@@ -248,7 +250,7 @@ def _check(args: argparse.Namespace) -> int:
     else:
         for line in finding_lines(findings):
             say(line)
-    return 3 if any(finding.severity == "error" for finding in findings) else 0
+    return status_of(findings)
 
 
 def _changed(config: Config) -> dict[str, Any]:

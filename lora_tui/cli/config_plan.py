@@ -26,7 +26,7 @@ SHOWN_STEPS = 6
 
 
 def plan(args: argparse.Namespace) -> int:
-    """Say what a run would do and take."""
+    """Say what a run would do and take; 3 where it would not start."""
     from lora_tui.cli.output import print_json, say
     from lora_tui.config.counsel import advise
     from lora_tui.config.history import past_probes, past_runs_elsewhere, past_runs_in
@@ -72,14 +72,14 @@ def plan(args: argparse.Namespace) -> int:
         change = fit_for(config, data)
         told["fits_with"] = dict(change.values) if change else {}
         print_json({"file": args.file.absolute(), **plan.as_dict(), **told, "probe": found and found.as_dict()})
-        return 0
+        return status_of(findings)
     for line in _plan_lines(plan, free, project):
         say(line)
     for line in probe_lines(found, plan) if found is not None else ():
         say(line)
     for line in _told_lines(findings):
         say(line)
-    return 0
+    return status_of(findings)
 
 
 def _probed(config: Config, data: DataPlan, root: Path, *, quiet: bool) -> Probe:
@@ -104,6 +104,11 @@ def _told_lines(findings: Sequence[Finding]) -> Iterator[str]:
             yield f"{MARKS[finding.severity]} {finding.message}"
             if finding.remedy:
                 yield f"  {finding.remedy}"
+
+
+def status_of(findings: Sequence[Finding]) -> int:
+    """The exit status of what was found: 3 where a run would not start."""
+    return 3 if any(finding.severity == "error" for finding in findings) else 0
 
 
 def look(config: Config, *, quiet: bool) -> tuple[Scan, DataPlan | None]:

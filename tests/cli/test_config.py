@@ -197,6 +197,18 @@ def test_plan_tells_steps_files_memory_and_room(project, capsys):
     assert lines[0].endswith("6 images -> 2 batches of 4 x 2 epochs = 4 steps")
 
 
+def test_a_plan_of_what_would_not_start_ends_as_the_check_does(project, capsys):
+    path = project / "configs" / "hat.toml"
+    run(["config", "new", str(path), "--set", "samples.0.width=500"])
+    capsys.readouterr()
+    assert run(["config", "check", str(path)]) == 3
+    capsys.readouterr()
+    assert run(["config", "plan", str(path)]) == 3
+    assert any(line.startswith("×") for line in capsys.readouterr().out.splitlines())
+    assert run(["config", "plan", str(path), "--json"]) == 3
+    assert "samples.size" in {item["code"] for item in answer(capsys)["findings"] if item["severity"] == "error"}
+
+
 @pytest.mark.parametrize("value", ["datasets.0.path=/nowhere", "datasets.0.path=configs", "datasets.0.path="])
 def test_plan_without_images_says_so(project, monkeypatch, value, capsys):
     monkeypatch.chdir(project)
