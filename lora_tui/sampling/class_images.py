@@ -20,11 +20,10 @@ from lora_tui.config.load import parse_config
 from lora_tui.config.schema import Config, SamplePrompt
 from lora_tui.errors import UserError
 from lora_tui.families import open_model
+from lora_tui.families.devices import choose_device, choose_dtype
 from lora_tui.files import write_atomic
 from lora_tui.keyed import keyed_seed
 from lora_tui.sampling.renderer import Renderer, RenderRequest
-
-DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ def draw(wanted: ClassImages, told: Any) -> None:
     """Draw what is not there; ``told`` gets each path when it is.
 
     Raises:
-        UserError: the base model cannot be used.
+        UserError: the base model cannot be used, or there is no such device.
         OSError: the folder cannot be written.
     """
     missing = [number for number in range(wanted.count) if not wanted.path(number).is_file()]
@@ -57,11 +56,11 @@ def draw(wanted: ClassImages, told: Any) -> None:
     if not missing:
         return
     memory = wanted.config.memory
-    gpu = "cuda" if torch.cuda.is_available() else "cpu"
-    device = torch.device(gpu if memory.device == "auto" else memory.device)
+    device = choose_device(memory.device)
+    dtype = choose_dtype(memory.precision, device)
     if memory.threads:
         torch.set_num_threads(memory.threads)
-    model = open_model(wanted.config.model, wanted.config.captions, device=device, dtype=DTYPES[memory.precision])
+    model = open_model(wanted.config.model, wanted.config.captions, device=device, dtype=dtype)
     renderer, sample = Renderer(model), wanted.sample
     length = model.text_length([sample.prompt, sample.negative])
     with torch.no_grad():

@@ -45,6 +45,8 @@ class Painter:
         self._config = config
         self._texts = texts
         self._device = choose_device(memory.device)
+        if self.on_gpu:
+            torch.cuda.set_device(self._device)  # pinning means the current device, and would begin to use another one
         self._dtype = choose_dtype(memory.precision, self._device)
         self._captions = _prompts(config)
         self.counts: Counter[str] = Counter()

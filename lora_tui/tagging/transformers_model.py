@@ -82,7 +82,8 @@ def chosen_device(device: Device) -> tuple[torch.device, torch.dtype]:
             code="tagger.device",
         )  # fmt: skip
     found = torch.device("cuda", number)
-    return found, torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    has_bf16 = torch.cuda.get_device_capability(found) >= (8, 0)  # older ones do it by way of float32, slowly
+    return found, torch.bfloat16 if has_bf16 else torch.float16
 
 
 def loaded(folder: Path, model_class: Any, processor_class: Any, dtype: torch.dtype) -> tuple[Any, Any]:

@@ -11,6 +11,7 @@ from PIL import Image
 from lora_tui.cli.main import run
 from lora_tui.config.load import save_config
 from lora_tui.config.schema import Config, SamplePrompt
+from lora_tui.errors import UserError
 from lora_tui.sampling.class_images import ClassImages, draw
 
 
@@ -42,3 +43,11 @@ def test_images_of_the_class_are_drawn_and_those_that_are_there_kept(
     assert Path(found[0]).stat().st_mtime_ns == kept
     assert Path(found[1]).is_file()
     assert run([*words, "--count", "0"]) == 2
+
+
+def test_a_gpu_that_is_not_there_is_said(tmp_path: Path) -> None:
+    config = Config()
+    config.memory.device = "cuda:77"
+    with pytest.raises(UserError) as caught:
+        draw(ClassImages(config, tmp_path / "class", SamplePrompt(prompt="a disc"), 1), print)
+    assert caught.value.code == "device.missing"

@@ -17,6 +17,7 @@ from lora_tui.tagging.clean import one_line
 from lora_tui.tagging.models import resolve
 from lora_tui.tagging.request import ModelChoice, Prose, Request
 from lora_tui.tagging.run import tag_dataset
+from lora_tui.tagging.tagger import Device
 
 SIDE = 64
 SENTENCES = [
@@ -142,6 +143,24 @@ def test_it_writes_what_transformers_writes(model: tuple[str, Path], tmp_path: P
     assert {number: error.code for number, error in outcome.failed.items()} == {2: "image.invalid"}
     assert outcome.transaction is not None
     assert outcome.transaction.head["author"] == f"tagger:tiny-{kind}"
+
+
+@pytest.mark.parametrize(("capability", "dtype"), [((7, 5), "float16"), ((8, 6), "bfloat16"), ((9, 0), "bfloat16")])
+def test_a_card_writes_in_what_it_computes_quickly(
+    capability: tuple[int, int], dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from lora_tui.tagging.transformers_model import chosen_device
+
+    asked: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)  # of older cards, too, by way of float32
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: asked.append(device) or capability)
+    second = torch.device("cuda", 1)
+    assert chosen_device(Device("cuda:1")) == (second, getattr(torch, dtype))
+    assert asked == [second]
 
 
 @pytest.mark.parametrize(

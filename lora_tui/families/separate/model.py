@@ -211,8 +211,10 @@ class SeparateModel(ABC, Parted):
         return torch.autocast(self.encoder(name).place.type, enabled=False)
 
     def text_identity(self, part: TextPart) -> str:
-        found = [self._encoder_identity(name) for name in self.encoders if self.encoders[name].learns is part.learns]
-        return f"{' '.join(found)} {self.dtype}{self.text_words(part)}"
+        names = [name for name, encoder in self.encoders.items() if encoder.learns is part.learns]
+        found = [self._encoder_identity(name) for name in names]
+        kinds = {self.dtype, *(self.encoders[name].precision(self.dtype) for name in names)}
+        return f"{' '.join(found)} {' '.join(sorted(map(str, kinds)))}{self.text_words(part)}"
 
     def _encoder_identity(self, name: str) -> str:
         """What tells the weights of a text encoder apart; it is loaded if need be."""
