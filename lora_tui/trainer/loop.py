@@ -34,7 +34,7 @@ from lora_tui.trainer.measures import Measures, measures_images
 from lora_tui.trainer.memory.passes import parts_of
 from lora_tui.trainer.memory.undo import Undo
 from lora_tui.trainer.metadata import Ingredients, RunMetadata
-from lora_tui.trainer.metrics import Drain, StepNumbers, Stopwatch
+from lora_tui.trainer.metrics import Drain, StepNumbers
 from lora_tui.trainer.objectives.tables import schedule_for
 from lora_tui.trainer.objectives.told import noise_metadata
 from lora_tui.trainer.optim.optimizers import recipe
@@ -81,7 +81,6 @@ class Loop:
         self.drain = Drain(session.device, self._deliver)
         self.measures = Measures(trainee.stepper.optimizer.param_groups, session.events.emit)
         self.lost = LostUpdates(session, expected=trainee.stepper.scaler is not None)
-        self.watch = Stopwatch()
         metadata = RunMetadata(self._ingredients(), session.identity, session.started)
         self.saving = Saving(session, trainee, Checkpoints(session, trainee.adapter, metadata))
         renderer = Renderer(
@@ -190,7 +189,7 @@ class Loop:
         if self.session.config.memory.cuda_graphs:
             play_graphs(self.session, self.material, self.trainee)
         self.session.phase("training", "")
-        self.watch.lap()
+        self.drain.lap()
         with contextlib.closing(self.loader.batches(self.position.epoch, self.position.batch)) as batches:
             while not self.journey.at_end and not self._no_better():
                 self._update(batches)
@@ -218,24 +217,23 @@ class Loop:
         ladder.risky = False
         epoch = self.journey.epoch()
         self.journey.advance(count)
-        if not session.ranks.is_first:
+        if not session.ranks.is_first or update is None:
             return
-        seconds = self.watch.lap()
         fields = {
             "step": self.position.step,
             "epoch": epoch,
             "lr": rates,
-            "step_seconds": round(seconds, 5),
+            "step_seconds": None,  # known when the numbers have arrived
             "data_wait": round(self.loader.take_waited(), 5),
-            "images_per_second": round(images / seconds, 3) if seconds > 0 else None,
+            "images_per_second": None,
             **session.memory(),
+            "images": images,
         }
-        if update is not None:
-            if update.own_rate is not None:
-                fields["d"] = None  # known when it has arrived
-            self.lost.expect(self.position.step, [name for batch in taken for name in batch.names])
-            more, fields["measures"] = self.measures.take(self.position.step)
-            self.drain.push(loss, update.norm, update.skipped, fields, update.own_rate, more)
+        if update.own_rate is not None:
+            fields["d"] = None  # known when it has arrived
+        self.lost.expect(self.position.step, [name for batch in taken for name in batch.names])
+        more, fields["measures"] = self.measures.take(self.position.step)
+        self.drain.push(loss, update.norm, update.skipped, fields, update.own_rate, more)
 
     def _take(
         self, batches: Iterator[Prepared], taken: list[Prepared], count: int, undo: Undo
@@ -309,7 +307,7 @@ class Loop:
         for wish in asked:
             self.wishes.serve(wish, self.position.step, self.journey.epoch(done=True))
         self.session.phase("training", "")
-        self.watch.lap()
+        self.drain.lap()
 
     def _steer(self, wishes: list[Request]) -> list[Request]:
         """Change rate and end as it was asked for, or was before at this step; the other wishes."""
@@ -461,7 +459,7 @@ class Loop:
         self.concert.unpark()
         self.trainee.use_again()
         self.session.phase("training", "")
-        self.watch.lap()
+        self.drain.lap()
 
     def _announce(self) -> None:
         plan, session = self.plan, self.session
@@ -486,8 +484,10 @@ class Loop:
 
     def _deliver(self, numbers: StepNumbers) -> None:
         """Numbers of a step have arrived from the device; the rates are those that the weights moved with."""
-        fields = {**numbers.fields}
-        measures = fields.pop("measures")
+        fields, seconds = {**numbers.fields}, numbers.seconds
+        measures, images = fields.pop("measures"), fields.pop("images")
+        fields["step_seconds"] = round(seconds, 5)
+        fields["images_per_second"] = round(images / seconds, 3) if seconds > 0 else None
         if numbers.own_rate != 1.0:
             fields["lr"] = {part: rate * numbers.own_rate for part, rate in fields["lr"].items()}
         if "d" in fields:

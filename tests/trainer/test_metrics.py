@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 import torch
 
+from lora_tui.trainer import metrics
 from lora_tui.trainer.metrics import BEHIND, Drain, StepNumbers
 
 CPU = torch.device("cpu")
@@ -59,6 +61,37 @@ def test_an_error_of_the_receiver_comes_out_and_loses_no_other_step() -> None:
     _push(drain, 2)
     drain.collect(wait=True)
     assert found == [0, 2]
+
+
+def test_a_step_takes_the_time_since_the_one_before_it_or_since_a_lap(monkeypatch: pytest.MonkeyPatch) -> None:
+    moments = iter([0.0, 10.0, 12.0, 15.0, 20.0, 21.0])
+    monkeypatch.setattr(metrics.time, "perf_counter", lambda: next(moments))
+    found: list[StepNumbers] = []
+    drain = Drain(CPU, found.append)
+    for lap in (True, False, True):
+        if lap:
+            drain.lap()
+        _push(drain, 1)
+    assert [numbers.seconds for numbers in found] == [2.0, 3.0, 1.0]
+
+
+@pytest.mark.gpu
+def test_a_step_takes_as_long_as_a_gpu_is_at_it_and_not_as_long_as_it_is_asked() -> None:
+    device, found = torch.device("cuda"), list[StepNumbers]()
+    drain, work = Drain(device, found.append), torch.randn(4096, 4096, device=device)
+    for _warm_up in range(20):
+        work = (work @ work).tanh()
+    torch.cuda.synchronize()
+    begun = time.perf_counter()
+    drain.lap()
+    for step in range(BEHIND):
+        for _again in range(20):
+            work = (work @ work).tanh()
+        _push(drain, step, device)
+    drain.collect(wait=True)
+    taken, seconds = time.perf_counter() - begun, [numbers.seconds for numbers in found]
+    assert 0.5 * taken < sum(seconds) < 1.1 * taken
+    assert min(seconds) > 0.5 * max(seconds)
 
 
 @pytest.mark.gpu
