@@ -6,6 +6,7 @@ import argparse
 import errno
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -103,4 +104,5 @@ def _print(result: dict[str, Any], measures: Sequence[Measure], *, as_json: bool
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_told: sys.exit(128 + signal.SIGTERM))  # models of many gigabytes go, too
     raise SystemExit(main(sys.argv[1:]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import statistics
 import subprocess
+import tempfile
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -44,11 +45,13 @@ def starts(setup: Setup) -> list[Beginning]:
     from lora_tui.bench.loops import waiting_run
 
     found = []
-    for number in range(STARTS):
+    for _start in range(STARTS):
         run = waiting_run(setup)
         command = python_command("-m", "lora_tui.trainer", str(run.root))
-        home = {**os.environ, "LORA_TUI_HOME": str(setup.folder / f"home-{number}")}
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=home)
+        # gone after each: a packed base in all of them would fill a disk
+        with tempfile.TemporaryDirectory(dir=setup.folder, ignore_cleanup_errors=True) as home:
+            environment = {**os.environ, "LORA_TUI_HOME": home}
+            done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         told = beginning_of(read_record(run))
         if done.returncode or told is None:
             last = done.stderr.strip().splitlines()
@@ -57,11 +60,16 @@ def starts(setup: Setup) -> list[Beginning]:
     return found
 
 
-def measures(saves: Sequence[tuple[float, float]], found: Sequence[Beginning]) -> Iterator[Measure]:
-    """The medians of both."""
+def measures(
+    saves: Sequence[tuple[float, float]], found: Sequence[Beginning], *, small: bool = True
+) -> Iterator[Measure]:
+    """The medians of both; without starts, of the saves alone. ``small``: the model is one."""
     kept, whole = (statistics.median(times) * 1000 for times in zip(*saves, strict=True))
     told = _("LoRA file and state, which are on disk after {time} ms").format(time=f"{whole:.1f}")
     yield Measure(_("time that a save keeps the training waiting"), kept, "ms", detail=told)
+    if not found:
+        return
     middle = sorted(found, key=lambda start: start.seconds)[len(found) // 2]
     detail = _(", ").join(middle.words[1:])
-    yield Measure(_("start to the end of the first step"), middle.seconds, "s", bar=START_BAR, detail=detail)
+    bar = START_BAR if small else None
+    yield Measure(_("start to the end of the first step"), middle.seconds, "s", bar=bar, detail=detail)

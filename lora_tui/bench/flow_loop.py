@@ -1,8 +1,8 @@
 """The training loops for transformers that one would write by hand with torch, diffusers and peft; see :mod:`.loops`.
 
-Latents and embeddings lie in memory, timesteps are drawn evenly, the network learns noise minus latents (Z-Image's the
-other way round). What a network is given, and what peft is told to adapt, is written down here a second time: nothing
-is taken from the trainer but the widths of the models.
+Latents and embeddings lie on the device, timesteps are drawn evenly, the network learns noise minus latents (Z-Image's
+the other way round). What a network is given, and what peft is told to adapt, is written down here a second time:
+nothing is taken from the trainer but the widths of the models.
 """
 
 from __future__ import annotations
@@ -81,12 +81,12 @@ def loss(
     channels = network.config.in_channels
     across = cells // bare.packed if bare.packed else cells
     shape = (across * across, channels) if bare.packed else (channels, cells, cells)
-    latents = torch.randn(IMAGES, *shape)
+    latents = torch.randn(IMAGES, *shape).to(device)
     predict = bare.begin(network, across, batch_size, bare.count(size), device, dtype)
 
     def found() -> Tensor:
-        chosen = torch.randint(0, IMAGES, (batch_size,))
-        clean = latents[chosen].to(device)
+        chosen = torch.randint(0, IMAGES, (batch_size,), device=device)
+        clean = latents[chosen]
         noise = torch.randn_like(clean)
         levels = torch.rand(batch_size, device=device)
         part = levels.reshape(-1, *(1 for _side in shape))
@@ -108,22 +108,21 @@ def _places(rows: int, columns: int, device: torch.device) -> Tensor:
 def _reading(
     network: Any,
     text: Tensor,
-    device: torch.device,
     *,
     steps: float = 1.0,
     own: dict[str, Tensor] | None = None,
     **more: Any,
 ) -> Predict:
-    """What all of diffusers take alike: ``own`` lies in memory for each caption, ``more`` is always the same."""
+    """What all of diffusers take alike: ``own`` lies there for each caption, ``more`` is always the same."""
     own = own or {}
 
     def predict(noisy: Tensor, levels: Tensor, chosen: Tensor) -> Tensor:
         found: Tensor = network(
             hidden_states=noisy,
-            encoder_hidden_states=text[chosen].to(device),
+            encoder_hidden_states=text[chosen],
             timestep=levels * steps,
             return_dict=False,
-            **{name: rows[chosen].to(device) for name, rows in own.items()},
+            **{name: rows[chosen] for name, rows in own.items()},
             **more,
         )[0]
         return found
@@ -131,17 +130,16 @@ def _reading(
     return predict
 
 
-def _embeddings(tokens: int, width: int, dtype: torch.dtype) -> Tensor:
-    return torch.randn(IMAGES, tokens, width).to(dtype)
+def _embeddings(device: torch.device, dtype: torch.dtype, *shape: int) -> Tensor:
+    return torch.randn(IMAGES, *shape).to(device, dtype)
 
 
 def _flux(network: Any, across: int, batch: int, tokens: int, device: torch.device, dtype: torch.dtype) -> Predict:
     config = network.config
     return _reading(
         network,
-        _embeddings(tokens, config.joint_attention_dim, dtype),
-        device,
-        own={"pooled_projections": torch.randn(IMAGES, config.pooled_projection_dim).to(dtype)},
+        _embeddings(device, dtype, tokens, config.joint_attention_dim),
+        own={"pooled_projections": _embeddings(device, dtype, config.pooled_projection_dim)},
         guidance=torch.ones(batch, device=device) if config.guidance_embeds else None,
         img_ids=_places(across, across, device),
         txt_ids=torch.zeros(tokens, 3, device=device),
@@ -149,35 +147,35 @@ def _flux(network: Any, across: int, batch: int, tokens: int, device: torch.devi
 
 
 def _chroma(network: Any, across: int, _batch: int, tokens: int, device: torch.device, dtype: torch.dtype) -> Predict:
-    text = _embeddings(tokens, network.config.joint_attention_dim, dtype)
+    text = _embeddings(device, dtype, tokens, network.config.joint_attention_dim)
     places, words = _places(across, across, device), torch.zeros(tokens, 3, device=device)
-    return _reading(network, text, device, img_ids=places, txt_ids=words)
+    return _reading(network, text, img_ids=places, txt_ids=words)
 
 
 def _flux2(network: Any, across: int, _batch: int, tokens: int, device: torch.device, dtype: torch.dtype) -> Predict:
-    text = _embeddings(tokens, network.config.joint_attention_dim, dtype)
+    text = _embeddings(device, dtype, tokens, network.config.joint_attention_dim)
     words = torch.zeros(tokens, 4, device=device)
     words[:, 3] = torch.arange(tokens, device=device)
     places = torch.nn.functional.pad(_places(across, across, device), (0, 1))
-    return _reading(network, text, device, img_ids=places, txt_ids=words)
+    return _reading(network, text, img_ids=places, txt_ids=words)
 
 
 def _sd3(network: Any, _across: int, _batch: int, tokens: int, device: torch.device, dtype: torch.dtype) -> Predict:
-    text = _embeddings(CLIP_TOKENS + tokens, network.config.joint_attention_dim, dtype)
-    pooled = torch.randn(IMAGES, network.config.pooled_projection_dim).to(dtype)
-    return _reading(network, text, device, steps=1000.0, own={"pooled_projections": pooled})
+    text = _embeddings(device, dtype, CLIP_TOKENS + tokens, network.config.joint_attention_dim)
+    pooled = _embeddings(device, dtype, network.config.pooled_projection_dim)
+    return _reading(network, text, steps=1000.0, own={"pooled_projections": pooled})
 
 
 def _qwen(network: Any, across: int, batch: int, tokens: int, device: torch.device, dtype: torch.dtype) -> Predict:
-    text = _embeddings(tokens, network.config.joint_attention_dim, dtype)
-    return _reading(network, text, device, img_shapes=[[(1, across, across)]] * batch)
+    text = _embeddings(device, dtype, tokens, network.config.joint_attention_dim)
+    return _reading(network, text, img_shapes=[[(1, across, across)]] * batch)
 
 
 def _zimage(network: Any, _across: int, _batch: int, tokens: int, device: torch.device, dtype: torch.dtype) -> Predict:
-    text = _embeddings(tokens, network.config.cap_feat_dim, dtype)
+    text = _embeddings(device, dtype, tokens, network.config.cap_feat_dim)
 
     def predict(noisy: Tensor, levels: Tensor, chosen: Tensor) -> Tensor:
-        found = network(list(noisy.unsqueeze(2)), 1 - levels, list(text[chosen].to(device)), return_dict=False)[0]
+        found = network(list(noisy.unsqueeze(2)), 1 - levels, list(text[chosen]), return_dict=False)[0]
         return torch.stack(found).squeeze(2)
 
     return predict

@@ -15,6 +15,8 @@ from lora_tui.files import default_mode
 
 T5_TOKENIZER = TOKENIZER.parents[1] / "flux" / "tokenizer_2"
 INDEX_VERSION = "0.30.0"
+LARGE, PIECE = 1 << 24, 1 << 22
+"""Values of a tensor above which only a piece of it is drawn; values of the piece."""
 
 
 def write_folder(
@@ -39,7 +41,9 @@ def write_folder(
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        for name, part in (_in_half(parts) if half else parts()).items():
+        with quick_draws():
+            made = _in_half(parts) if half else parts()
+        for name, part in made.items():
             part.eval().save_pretrained(folder / name)
     for clip in clips:
         write_clip_tokenizer(folder / clip.tokenizer, clip)
@@ -54,6 +58,31 @@ def write_folder(
         path.chmod(default_mode())  # safetensors writes files that only their owner may read
     _write(folder / "model_index.json", index)  # last: its presence means complete
     return folder
+
+
+def quick_draws() -> Any:
+    """A context in which a large tensor is filled with copies of what is drawn for a piece of it.
+
+    Billions of values one by one take a core minutes, and a step takes as long with any. Small models are as ever.
+    """
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    draws = (torch.ops.aten.uniform_.default, torch.ops.aten.normal_.default)
+
+    class Quick(TorchDispatchMode):  # type: ignore[misc]
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if func not in draws or args[0].numel() <= LARGE or not args[0].is_contiguous():
+                return func(*args, **(kwargs or {}))
+            values, done = args[0].view(-1), PIECE
+            func(values[:PIECE], *args[1:], **(kwargs or {}))
+            while done < len(values):
+                more = min(done, len(values) - done)
+                values[done : done + more].copy_(values[:more])
+                done += more
+            return args[0]
+
+    return Quick()
 
 
 def _in_half(parts: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:

@@ -1,14 +1,15 @@
 """The two training loops that are compared: the trainer itself, and the one that one would write by hand.
 
-The bare loop has cached latents and text (or token ids, where the text encoder is trained) in memory, noise and
-timesteps from torch's own generator, forward, squared error, backward, clip, fused AdamW.
+The bare loop has cached latents and text (or token ids, where the text encoder is trained) on the device, noise and
+timesteps from torch's own generator, forward, squared error, backward, clip, fused AdamW. Nothing of its own
+waits for the device.
 """
 
 from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,11 +18,15 @@ import torch
 from torch import Tensor, nn
 
 from lora_tui.bench import flow_loop
+from lora_tui.bench.alike import Passes
 from lora_tui.families import facts_for
 from lora_tui.families.unet.shape import Shape
 
 if TYPE_CHECKING:
     from lora_tui.runs.folder import RunFolder
+    from lora_tui.trainer.data.prepared import Prepared
+    from lora_tui.trainer.material import Material
+    from lora_tui.trainer.trainee import Trainee
 
 IMAGES = 16
 CAPTION = "noise, grey"
@@ -119,6 +124,8 @@ class Loop:
     """A loop before its next step: ``work`` takes so many of them and waits for the device; with what it holds.
 
     ``save`` saves a LoRA file and a state and returns when the loop may go on, ``saved`` when they are on disk.
+    ``passes`` takes a batch as the steps do, ``repeat`` takes the same one again; none where the two loops are not
+    compared so. ``levers`` tells what became of those that were asked for.
     """
 
     work: Callable[[int], None]
@@ -126,15 +133,26 @@ class Loop:
     optimizer: torch.optim.Optimizer
     save: Callable[[], None] | None = None
     saved: Callable[[], None] | None = None
+    passes: Callable[[], Passes] | None = None
+    repeat: Callable[[Passes], Passes] | None = None
+    levers: Callable[[], str] = lambda: ""
+
+
+def device_here() -> torch.device:
+    """What both loops compute on: the current GPU, else the CPU."""
+    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
 
 
 def ours(setup: Setup) -> Loop:
     """The trainer, loader, events and guards included, stopped before its first step."""
+    from lora_tui.config.estimate import storage_of
     from lora_tui.config.load import dump_config
-    from lora_tui.families.devices import choose_device, choose_dtype
+    from lora_tui.families.devices import check_products, choose_dtype
     from lora_tui.jobs.control import ControlInbox
     from lora_tui.jobs.events import EventWriter
     from lora_tui.runs.folder import RunFolder
+    from lora_tui.runs.quicker import quicker_words
+    from lora_tui.runs.record import read_record
     from lora_tui.trainer.attention import attending, choose_attention
     from lora_tui.trainer.control import Controls
     from lora_tui.trainer.loop import Loop as Training
@@ -144,24 +162,64 @@ def ours(setup: Setup) -> Loop:
     config = _config(setup)
     run = RunFolder.create(setup.folder / "runs", "bench", dump_config(config), {})
     events = EventWriter(run.events_path)
-    device = choose_device("auto")
+    device = device_here()
+    check_products(storage_of(config.memory), device)
     session = Session(
         run, config, events, Controls(ControlInbox(run.root), events), device, choose_dtype(setup.precision, device)
     )
-    material, trainee = prepare(session)
-    with contextlib.redirect_stdout(sys.stderr):  # what a run says is none of the figures
+    with _aside():
+        material, trainee = prepare(session)
         kernel = choose_attention(session, material, trainee)
     training = Training(session, material, trainee)
     steps = training.updates()
 
     def work(count: int) -> None:
-        with contextlib.redirect_stdout(sys.stderr), attending(kernel):  # the bare loop's turns are as torch chooses
+        with _aside(), attending(kernel):  # the bare loop's turns are as torch chooses
             for _step in range(count):
                 next(steps)
         _wait()
 
-    writer = training.saving.writer
-    return Loop(work, trainee.model.loaded(), trainee.stepper.optimizer, training.save_now, writer.settle)
+    def passes() -> Passes:
+        with _aside(), attending(kernel):
+            return _passes(material, trainee)
+
+    def save() -> None:
+        with _aside():
+            training.save_now()
+
+    writer, words = training.saving.writer, lambda: ", ".join(quicker_words(read_record(run)))
+    return Loop(
+        work, trainee.model.loaded(), trainee.stepper.optimizer, save, writer.settle,
+        passes=None if setup.text_encoder else passes, levers=words,
+    )  # fmt: skip
+
+
+def _passes(material: Material, trainee: Trainee) -> Passes:
+    """The largest batch of the plan as a step takes it; weights and random numbers stay as they are."""
+    from lora_tui.trainer.rehearsal import batches_by_shape
+
+    batch = material.loader().now(0, batches_by_shape(material.data.plan)[0])
+    start = f"{trainee.model.facts.denoiser}:"
+    own = {name.removeprefix(start): weight for name, weight in trainee.adapter.tensors().items()}
+    try:
+        with trainee.adapter.learning(0):
+            loss = material.step.losses(batch).mean()
+            loss.backward()
+        return _passed(batch, own, loss)
+    finally:
+        trainee.stepper.discard()
+
+
+def _passed(batch: Prepared, weights: dict[str, Tensor], loss: Tensor) -> Passes:
+    gradients = {name: weight.grad.clone() for name, weight in weights.items() if weight.grad is not None}
+    return Passes(batch, {name: weight.detach().clone() for name, weight in weights.items()}, gradients, loss.item())
+
+
+@contextlib.contextmanager
+def _aside() -> Iterator[None]:
+    """What a run says is none of the figures."""
+    with contextlib.redirect_stdout(sys.stderr):
+        yield
 
 
 def waiting_run(setup: Setup) -> RunFolder:
@@ -199,10 +257,9 @@ def _config(setup: Setup) -> Any:
 
 def bare(setup: Setup) -> Loop:
     """The loop that one would write by hand with torch, diffusers and peft."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = torch.bfloat16 if setup.precision == "bf16" else torch.float32
     torch.manual_seed(0)
-    return (_bare_flow if setup.family in flow_loop.FAMILIES else _bare_unet)(setup, device, dtype)
+    return (_bare_flow if setup.family in flow_loop.FAMILIES else _bare_unet)(setup, device_here(), dtype)
 
 
 def _bare_flow(setup: Setup, device: torch.device, dtype: torch.dtype) -> Loop:
@@ -233,30 +290,55 @@ def _bare_unet(setup: Setup, device: torch.device, dtype: torch.dtype) -> Loop:
         modules += encoders
         trained = [*trained, *kept]
     else:
-        text = torch.randn(IMAGES, 77, unet.config.cross_attention_dim).to(dtype)
-        pooled = torch.randn(IMAGES, _shape(setup).text[-1].projection).to(dtype)
+        text = torch.randn(IMAGES, 77, unet.config.cross_attention_dim).to(device, dtype)
+        pooled = torch.randn(IMAGES, _shape(setup).text[-1].projection).to(device, dtype)
 
         def told(chosen: Tensor) -> tuple[Tensor, Tensor]:
-            return text[chosen].to(device), pooled[chosen].to(device)
+            return text[chosen], pooled[chosen]
 
     optimizer = torch.optim.AdamW(groups, fused=True)
     scheduler = DDPMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
-    latents = torch.randn(IMAGES, 4, setup.side // 8, setup.side // 8)
+    latents = torch.randn(IMAGES, 4, setup.side // 8, setup.side // 8).to(device)
     sizes = torch.tensor([[setup.side, setup.side, 0, 0, setup.side, setup.side]] * setup.batch_size).to(device)
 
-    def loss() -> Tensor:
-        chosen = torch.randint(0, IMAGES, (setup.batch_size,))
-        clean = latents[chosen].to(device)
-        noise = torch.randn_like(clean)
-        timesteps = torch.randint(0, 1000, (setup.batch_size,), device=device)
+    def error(clean: Tensor, noise: Tensor, timesteps: Tensor, read: Callable[[], tuple[Tensor, Tensor]]) -> Tensor:
         noisy = scheduler.add_noise(clean, noise, timesteps).to(dtype)
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
-            states, vectors = told(chosen)
-            more = {"text_embeds": vectors, "time_ids": sizes[: len(chosen)]} if setup.family == "sdxl" else None
+            states, vectors = read()
+            more = {"text_embeds": vectors, "time_ids": sizes[: len(clean)]} if setup.family == "sdxl" else None
             found = unet(noisy, timesteps, encoder_hidden_states=states, added_cond_kwargs=more, return_dict=False)
         return torch.nn.functional.mse_loss(found[0].float(), noise)
 
-    return Loop(_steps(loss, trained, optimizer), modules, optimizer)
+    def loss() -> Tensor:
+        chosen = torch.randint(0, IMAGES, (setup.batch_size,), device=device)
+        clean = latents[chosen]
+        timesteps = torch.randint(0, 1000, (setup.batch_size,), device=device)
+        return error(clean, torch.randn_like(clean), timesteps, lambda: told(chosen))
+
+    def repeat(one: Passes) -> Passes:
+        def again(latents: Tensor, noise: Tensor, timesteps: Tensor, text: Tensor, pooled: Any = None) -> Tensor:
+            return error(latents, noise, timesteps, lambda: (text, pooled))
+
+        return _repeated(one, unet, again)
+
+    return Loop(_steps(loss, trained, optimizer), modules, optimizer, repeat=repeat)
+
+
+def _repeated(one: Passes, network: nn.Module, error: Callable[..., Tensor]) -> Passes:
+    """The batch of ``one`` through ``network`` with its LoRA; ``error`` takes its tensors by name."""
+    learning = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
+    own = {name.removesuffix(".default.weight"): weight for name, weight in learning.items()}
+    with torch.no_grad():
+        for name, weight in own.items():
+            weight.copy_(one.weights[name])
+    known = ("latents", "noise", "timesteps", "text", "pooled")
+    given = {**one.batch.inputs, **one.batch.conditioning}
+    device = next(iter(own.values())).device
+    loss = error(**{name: given[name].to(device) for name in known if name in given})
+    loss.backward()
+    found = _passed(one.batch, own, loss)
+    network.zero_grad(set_to_none=True)
+    return found
 
 
 def _steps(loss: Callable[[], Tensor], trained: list[Tensor], optimizer: Any) -> Callable[[int], None]:
@@ -287,12 +369,10 @@ def _bare_encoders(
         tokenizer = CLIPTokenizer.from_pretrained(setup.model() / f"tokenizer{number}", local_files_only=True)
         row = tokenizer(CAPTION, padding="max_length", max_length=77, return_tensors="pt").input_ids
         encoders.append(encoder)
-        rows.append(row.repeat(IMAGES, 1))
+        rows.append(row.repeat(IMAGES, 1).to(device))
 
     def told(chosen: Tensor) -> tuple[Tensor, Tensor]:
-        found = [
-            one(ids[chosen].to(device), output_hidden_states=True) for one, ids in zip(encoders, rows, strict=True)
-        ]
+        found = [one(ids[chosen], output_hidden_states=True) for one, ids in zip(encoders, rows, strict=True)]
         if setup.family == "sdxl":
             return torch.cat([one.hidden_states[-2] for one in found], dim=-1), found[1].text_embeds
         if setup.family == "sd2":

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lora_tui.bench.folders import write_clip_tokenizer
+from lora_tui.bench.folders import quick_draws, write_clip_tokenizer
 from lora_tui.families import facts_for
 from lora_tui.families.unet.encoders import Encoder
 from lora_tui.families.unet.facts import UnetFacts
@@ -51,7 +51,7 @@ def write_model(
     facts = facts_for(family)
     assert isinstance(facts, UnetFacts)
     shape = shape or micro_shape(family)
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
+    with torch.random.fork_rng(devices=[]), torch.no_grad(), quick_draws():
         torch.manual_seed(seed)
         parts = {"unet": _unet(shape), "vae": _vae(shape)}
         for encoder, text in zip(facts.encoders, shape.text, strict=True):

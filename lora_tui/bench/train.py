@@ -7,16 +7,18 @@ in a process each.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import statistics
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lora_tui.bench import around
+from lora_tui.bench.alike import Apart, apart
 from lora_tui.bench.common import (
     Measure,
     home_for_torch,
@@ -59,7 +61,12 @@ def build(parser: argparse.ArgumentParser) -> None:
                         help=_("how our loop keeps the base; the bare one has it whole"))  # fmt: skip
     parser.add_argument("--products", choices=["full", "8bit"], default="full",
                         help=_("how our loop multiplies a base kept as int8 or fp8"))  # fmt: skip
-    parser.add_argument("--streamed", type=int, default=0, help=_("blocks of the base that our loop streams"))
+    parser.add_argument(
+        "--streamed",
+        type=int,
+        default=0,
+        help=_("blocks of the base that our loop streams; all are computed again then"),
+    )
     parser.add_argument("--compile", action="store_true", help=_("have our loop compile its blocks"))
     parser.add_argument("--graphs", action="store_true", help=_("have our loop play its steps as CUDA graphs"))
     parser.add_argument("--channels-last", action="store_true",
@@ -67,6 +74,8 @@ def build(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--attention", choices=["torch", "fastest", "flash", "cudnn", "efficient", "math"],
                         default="torch", help=_("which kernel computes attention in our loop"))  # fmt: skip
     parser.add_argument("--alone", action="store_true", help=_("measure our step alone, where a bare loop has no room"))
+    parser.add_argument("--brief", action="store_true",
+                        help=_("only the step and its memory: no text encoder, no starts"))  # fmt: skip
     parser.add_argument("--peer", metavar="CMD", default="",
                         help=_("compare with this command; it may name {steps}, {model} and {images}"))  # fmt: skip
     parser.add_argument(
@@ -81,56 +90,95 @@ def build(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pairs", type=int, default=15, help=_("pairs of measurements"))
     parser.add_argument("--steps", type=int, default=4, help=_("steps in each measurement"))
     parser.add_argument("--peak", choices=["ours", "bare"], help=argparse.SUPPRESS)
+    parser.add_argument("--at", type=Path, help=argparse.SUPPRESS)  # where the model is made, of another process
 
 
 def measure(args: argparse.Namespace) -> list[Measure]:
     """The figures, or (``--peak``) one loop's peak memory for the process that compares them.
 
     Raises:
-        UserError: the libraries for training are not installed.
+        UserError: the libraries for training are not installed, what was asked for cannot be, or memory ran out.
     """
-    with home_for_torch() as folder:
+    if args.streamed:  # what is streamed has to be
+        args.checkpointing = True
+    if args.products != "full" and args.base_weights not in ("int8", "fp8"):
+        raise UserError(
+            _("only a base that is kept as int8 or fp8 is multiplied in 8 bits."),
+            place="--products",
+            remedy=_("Add --base-weights int8 or --base-weights fp8."),
+            code="bench.products",
+        )
+    with contextlib.nullcontext(args.at) if args.at else home_for_torch() as folder:
         import torch
 
-        if args.cap and torch.cuda.is_available():
-            torch.cuda.set_per_process_memory_fraction(args.cap * GIGABYTE / torch.cuda.mem_get_info()[1])
-        if args.peak:
-            return [Measure(args.peak, _peak(args, Path(folder)), "bytes")]
-        place = torch.cuda.get_device_name() if torch.cuda.is_available() else _("CPU, {n} threads").format(
-            n=torch.get_num_threads()
-        )  # fmt: skip
-        detail = _("{place}: {size} {family} model, {side} px, batch {batch}, rank {rank}, {precision}").format(
-            place=place, size=args.size, family=args.family, side=args.resolution, batch=args.batch_size,
-            rank=args.rank, precision=args.precision,
-        )  # fmt: skip
-        tell(detail)
-        if args.peer:
-            return _peer(args, Path(folder), detail)
-        if args.alone:
-            return _alone(args, Path(folder), detail)
-        tell(_("the image model alone: loading and warming up"))
-        frozen = compare(_setup(args, Path(folder), text_encoder=False), args.pairs, args.steps)
-        trained = None
-        if args.family in UNETS:  # the bare loops for the others have no text encoder
-            tell(_("with the text encoder: loading and warming up"))
-            trained = compare(_setup(args, Path(folder), text_encoder=True), args.pairs, args.steps)
+        _take_gpu(args.cap)
+        try:
+            return _measured(args, Path(folder))
+        except torch.OutOfMemoryError:
+            raise UserError(
+                _("memory ran out."),
+                place="bench train",
+                remedy=_("Take --checkpointing, or a smaller --batch-size or --resolution."),
+                code="bench.memory",
+            ) from None
+
+
+def _measured(args: argparse.Namespace, folder: Path) -> list[Measure]:
+    import torch
+
+    if args.peak:
+        return [Measure(args.peak, _peak(args, folder), "bytes")]
+    place = gpu_name() or _("CPU, {n} threads").format(n=torch.get_num_threads())
+    detail = _("{place}: {size} {family} model, {side} px, batch {batch}, rank {rank}, {precision}").format(
+        place=place, size=args.size, family=args.family, side=args.resolution, batch=args.batch_size,
+        rank=args.rank, precision=args.precision,
+    )  # fmt: skip
+    tell(detail)
+    if args.peer:
+        return _peer(args, folder, detail)
+    if args.alone:
+        return _alone(args, folder, detail)
+    tell(_("the image model alone: loading and warming up"))
+    frozen = compare(_setup(args, folder, text_encoder=False), args.pairs, args.steps)
+    trained, started = None, []
+    if args.family in UNETS and not args.brief:  # the bare loops for the others have no text encoder
+        tell(_("with the text encoder: loading and warming up"))
+        trained = compare(_setup(args, folder, text_encoder=True), args.pairs, args.steps)
+    if not args.brief:
         tell(_("a start from nothing, in processes of their own"))
-        started = around.starts(_setup(args, Path(folder), text_encoder=False))
+        started = around.starts(_setup(args, folder, text_encoder=False))
     tell(_("measuring memory, in processes of their own"))
-    peaks = {name: _peak_elsewhere(args, name) for name in ("ours", "bare")}
+    peaks = {name: _peak_elsewhere(args, name, folder) for name in ("ours", "bare")}
     return [
         *_times(frozen, trained, detail, bars_for(args, gpu_name())),
-        *around.measures(frozen.saves, started),
+        *([frozen.apart.measure(args.precision)] if frozen.apart else []),
+        *around.measures(frozen.saves, started, small=args.size != "full"),
         *_memory(peaks),
     ]
 
 
+def _take_gpu(cap: float) -> None:
+    """Have both loops compute on the GPU with most free memory, in ``cap`` gigabytes of it where that is not 0."""
+    import torch
+
+    from lora_tui.families.devices import choose_device
+
+    device = choose_device("auto")
+    if device.type != "cuda":
+        return
+    torch.cuda.set_device(device)
+    if cap:
+        torch.cuda.set_per_process_memory_fraction(min(cap * GIGABYTE / torch.cuda.mem_get_info()[1], 1.0))
+
+
 def _times(frozen: Steps, trained: Steps | None, detail: str, bars: Bars) -> Iterator[Measure]:
-    yield ratio_measure(_("training step against a bare loop"), frozen.ratios, bar=bars.step, detail=detail)
+    told = _(", ").join(filter(None, (detail, frozen.levers)))
+    yield ratio_measure(_("training step against a bare loop"), frozen.ratios, bar=bars.step, detail=told)
     if frozen.processor:
         yield processor_measure(frozen.processor, bar=bars.processor)
     if trained is not None:
-        yield ratio_measure(_("the same with the text encoder trained"), trained.ratios, bar=STEP)
+        narrow = _("a narrow one of two layers, whatever the size of the model")
+        yield ratio_measure(_("the same with the text encoder trained"), trained.ratios, bar=STEP, detail=narrow)
     yield Measure(_("training step"), frozen.seconds * 1000, "ms")
     if trained is not None:
         yield Measure(_("training step with the text encoder trained"), trained.seconds * 1000, "ms")
@@ -145,12 +193,19 @@ def _memory(peaks: Mapping[str, float]) -> Iterator[Measure]:
 
 @dataclass(frozen=True)
 class Steps:
-    """Ratios of the times of our steps to bare ones, and the seconds that one of ours takes."""
+    """Ratios of the times of our steps to bare ones, and the seconds that one of ours takes.
+
+    Attributes:
+        levers: what became of those that ours was asked for, in words.
+        apart: how far what both find of the same batch is apart, where that is known.
+    """
 
     ratios: list[float]
     seconds: float
     processor: list[float] = field(default_factory=list)  # ratios of processor time; none on a GPU
     saves: list[tuple[float, float]] = field(default_factory=list)  # see :func:`lora_tui.bench.around.saving`
+    levers: str = ""
+    apart: Apart | None = None
 
 
 def _setup(args: argparse.Namespace, folder: Path, *, text_encoder: bool) -> Setup:
@@ -172,23 +227,29 @@ def _alone(args: argparse.Namespace, folder: Path, detail: str) -> list[Measure]
     tell(_("the image model alone: loading and warming up"))
     loop = ours(_setup(args, folder, text_encoder=False))
     loop.work(WARM_UP)
+    before = reserved = 0
+    if gpu_name():  # the passes that are recorded are not among those that play them
+        before, reserved = torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved()
+        torch.cuda.reset_peak_memory_stats()
     times = []
     for pair in range(args.pairs):
         tell_pair(pair + 1, args.pairs)
         times.append(timed(lambda: loop.work(args.steps)) / args.steps)
     bars, middle = bars_for(args, gpu_name()), statistics.median(times)
-    measures = [Measure(_("training step"), middle * 1000, "ms", bar=bars.milliseconds, detail=detail)]
-    if args.family == "flux":
-        measures += _share(args, middle, bars)
-    if torch.cuda.is_available():
+    told = _(", ").join(filter(None, (detail, loop.levers())))
+    measures = [Measure(_("training step"), middle * 1000, "ms", bar=bars.milliseconds, detail=told)]
+    if gpu_name():
         free, total = torch.cuda.mem_get_info()
-        measures.append(Measure(_("peak memory"), float(torch.cuda.max_memory_allocated()), "bytes"))
-        measures.append(
+        given_back = max(reserved, torch.cuda.max_memory_reserved()) - torch.cuda.memory_reserved()
+        measures += [
+            Measure(_("peak memory"), max(float(before), gpu_peak()), "bytes"),
             Measure(
-                _("memory in use by the driver"), float(total - free), "bytes", bar=bars.driver,
-                detail=_("of all processes"),
-            )
-        )  # fmt: skip
+                _("memory in use by the driver"), float(total - free + given_back), "bytes", bar=bars.driver,
+                detail=_("of all processes, at its highest"),
+            ),
+        ]  # fmt: skip
+    if args.family == "flux":  # last: it takes memory itself
+        measures += _share(args, middle, bars)
     return measures
 
 
@@ -229,6 +290,16 @@ def _share(args: argparse.Namespace, seconds: float, bars: Bars) -> Iterator[Mea
 
 def compare(setup: Setup, pairs: int, steps: int) -> Steps:
     """Both loops in turns, ``steps`` at a time. They are gone at the end, so that the next ones have their memory."""
+    from lora_tui.bench.loops import device_here
+    from lora_tui.trainer.memory.shortage import give_back
+
+    try:
+        return _compared(setup, pairs, steps)
+    finally:
+        give_back(device_here())
+
+
+def _compared(setup: Setup, pairs: int, steps: int) -> Steps:
     from lora_tui.bench.loops import bare, ours
 
     one, other = ours(setup), bare(setup)
@@ -236,7 +307,11 @@ def compare(setup: Setup, pairs: int, steps: int) -> Steps:
         loop.work(WARM_UP)
     found = paired(partial(one.work, steps), partial(other.work, steps), pairs)
     seconds = statistics.median(timed(lambda: one.work(steps)) for _unused in range(3)) / steps
-    return Steps(found.ratios, seconds, [] if gpu_name() else found.processor, around.saving(one))
+    saves, off = around.saving(one), None
+    if one.passes and other.repeat:
+        batch = one.passes()
+        off = apart(batch, other.repeat(batch))
+    return Steps(found.ratios, seconds, [] if gpu_name() else found.processor, saves, one.levers(), off)
 
 
 def gpu_name() -> str:
@@ -249,13 +324,13 @@ def gpu_name() -> str:
 # -- memory ------------------------------------------------------------------------------------------------------
 
 
-def _peak_elsewhere(args: argparse.Namespace, which: str) -> float:
+def _peak_elsewhere(args: argparse.Namespace, which: str, folder: Path) -> float:
     options = [
         "--family", args.family, "--size", args.size, "--resolution", str(args.resolution),
         "--batch-size", str(args.batch_size), "--rank", str(args.rank), "--precision", args.precision,
         "--base-weights", args.base_weights, "--products", args.products,
         "--streamed", str(args.streamed), "--peak", which, "--json",
-        "--attention", args.attention,
+        "--attention", args.attention, "--memory-cap", str(args.cap), "--at", str(folder),
         *(f"--{name}" for name in ("checkpointing", "compile", "graphs", "channels-last")
           if getattr(args, name.replace("-", "_"))),
     ]  # fmt: skip
@@ -275,11 +350,24 @@ def _peak(args: argparse.Namespace, folder: Path) -> float:
 
     loop = (ours if args.peak == "ours" else bare)(_setup(args, folder, text_encoder=False))
     loop.work(WARM_UP)
-    if torch.cuda.is_available():
+    if gpu_name():
         torch.cuda.reset_peak_memory_stats()
         loop.work(WARM_UP)
-        return float(torch.cuda.max_memory_allocated())
+        return gpu_peak()
     return held_bytes(loop) + highest_use(lambda: loop.work(2), folder)
+
+
+def gpu_peak() -> float:
+    """Bytes of tensors on the GPU at their highest since torch was last told to forget, with :func:`kept_apart`."""
+    import torch
+
+    return float(torch.cuda.max_memory_allocated() + kept_apart(torch.cuda.memory_snapshot()))
+
+
+def kept_apart(segments: Sequence[Mapping[str, Any]]) -> int:
+    """What recorded passes keep for what they make: torch counts it as free, as nobody asks for it when they play."""
+    own = [one for one in segments if tuple(one["segment_pool_id"]) != (0, 0)]
+    return sum(int(one["total_size"]) - int(one["allocated_size"]) for one in own)
 
 
 def held_bytes(loop: Loop) -> float:

@@ -84,7 +84,7 @@ def _times(values: Tensor, weight: Tensor, *, before: Tensor | None = None, afte
     out = rows.new_empty(len(rows), wide)
     integers = weight.dtype == torch.int8
     weight = _filled(weight, STEP)
-    part = max(WORK_VALUES // max(weight.shape), FEWEST_ROWS)
+    part = max(WORK_VALUES // max(weight.shape) // FEWEST_ROWS, 1) * FEWEST_ROWS  # whole, so that none is filled up
     for some, found in zip(rows.split(part), out.split(part), strict=True):
         numbers, scales = rounded_rows(some if before is None else some * before, integers=integers)
         if integers:

@@ -165,6 +165,21 @@ def test_rows_that_are_worked_on_in_parts_give_the_same(kind: Kind, monkeypatch:
         assert torch.equal(one, other) if kind == "int8" else torch.allclose(one, other, atol=1e-5)
 
 
+def test_no_part_of_rows_but_the_last_is_filled_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers, factors = quantize(values(24, 40, 0), "int8")
+    seen: list[int] = []
+
+    def rounded_rows(some: Tensor, *, integers: bool) -> tuple[Tensor, Tensor]:
+        seen.append(len(some))
+        return whole(some, integers=integers)
+
+    whole = eight_bits.rounded_rows
+    monkeypatch.setattr(eight_bits, "rounded_rows", rounded_rows)
+    monkeypatch.setattr(eight_bits, "WORK_VALUES", 70 * 48)
+    eight_bits.forward(values(150, 40, 1), numbers, factors)
+    assert seen == [64, 64, 22]
+
+
 @pytest.mark.parametrize("kind", ["int8", "fp8"])
 def test_what_is_not_finite_stays_so(kind: Kind) -> None:
     numbers, factors = quantize(values(8, 8, 0), kind)
