@@ -149,3 +149,15 @@ async def test_the_search_goes_to_the_setting_of_that_name_before_those_that_men
             await pilot.press("slash", *words, "enter")
             assert screen.row is not None and screen.row.key == key, words
             await pilot.press("escape")
+
+
+async def test_the_line_of_keys_says_that_enter_goes_to_the_setting_that_is_found(project: Path) -> None:
+    app = app_on(project, "parameters")
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await form(pilot)
+        await pilot.press("slash", *"rank")
+        await sees(pilot, "Enter go to it")
+        assert "Enter edit" not in screen_text(app)
+        await pilot.press("enter")
+        await sees(pilot, "Enter edit")
+        assert not screen.pane.editing and screen.row is not None and screen.row.key == "network.rank"

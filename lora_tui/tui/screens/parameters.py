@@ -19,6 +19,7 @@ from lora_tui.tui.cells import Cell
 from lora_tui.tui.form import Form, FormRow, groups
 from lora_tui.tui.form_lines import detail_lines, head_line, reading_lines, title_line
 from lora_tui.tui.form_words import fit_of
+from lora_tui.tui.keymap import key_text
 from lora_tui.tui.plan_text import Room, finding_line, memory_of, plan_lines, plan_reading
 from lora_tui.tui.screens.base import BaseScreen
 from lora_tui.tui.screens.parameters_actions import START
@@ -71,12 +72,22 @@ class ParametersScreen(BaseScreen):
         return next((why for doer in doers if (why := doer.refusal(action_id))), "")
 
     def key_hints(self) -> list[KeyHint]:
-        """While a value is typed, what becomes of it comes first."""
+        """While a value or a setting's name is typed, what becomes of it comes first."""
         pane, hints = self.query_one_optional(FormPane), super().key_hints()
+        field = self.query_one_optional("#search", TextField)
+        if field is not None and field.has_focus:
+            return self._search_hints(hints)
         if pane is None or not pane.editing:
             return hints
         keep, drop = (self._key(action) for action in ("parameters.edit", "app.back"))
         own = [KeyHint("parameters.edit", keep, _("keep")), KeyHint("app.back", drop, _("as it was"))]
+        return [*own, *(hint for hint in hints if hint.action != "parameters.edit")]
+
+    def _search_hints(self, hints: list[KeyHint]) -> list[KeyHint]:
+        """Enter goes to the setting that is found; it edits only then."""
+        enter, up, down = (key_text(name, ascii_only=self.shell.ascii_only) for name in ("enter", "up", "down"))
+        own = [KeyHint("", enter, _("go to it")), KeyHint("", f"{up} {down}", _("choose"))]
+        own.append(KeyHint("app.back", self._key("app.back"), _("leave it"), kept=True))
         return [*own, *(hint for hint in hints if hint.action != "parameters.edit")]
 
     def compose_body(self) -> ComposeResult:
