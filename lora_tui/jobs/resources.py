@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,10 +60,8 @@ class Sampler:
         found = []
         ours = self._processes()
         with contextlib.suppress(self._nvml.NVMLError):
-            for index in range(self._nvml.nvmlDeviceGetCount()):
-                handle = self._nvml.nvmlDeviceGetHandleByIndex(index)
-                if _visible(index, _text(self._ask("nvmlDeviceGetUUID", handle))):
-                    found.append(self._gpu(index, handle) | self._share(index, handle, ours))
+            for index, _uuid, handle in _visible(self._nvml):
+                found.append(self._gpu(index, handle) | self._share(index, handle, ours))
         return found
 
     def _processes(self) -> frozenset[int]:
@@ -133,17 +132,15 @@ def gpus_now() -> list[dict[str, Any]]:
     if nvml is None:
         return found
     try:
-        count = nvml.nvmlDeviceGetCount()
+        visible = _visible(nvml)
     except (nvml.NVMLError, OSError):
         _kept_nvml.cache_clear()  # the driver may come back
         return found
-    for number in range(count):
+    for number, uuid, handle in visible:
         with contextlib.suppress(nvml.NVMLError, OSError):
-            handle = nvml.nvmlDeviceGetHandleByIndex(number)
-            uuid = _text(nvml.nvmlDeviceGetUUID(handle))
             memory = nvml.nvmlDeviceGetMemoryInfo(handle)
             sizes = {"used": int(memory.used), "total": int(memory.total)}
-            if _visible(number, uuid):
+            if uuid:
                 found.append({"uuid": uuid, "number": number, "name": _text(nvml.nvmlDeviceGetName(handle)), **sizes})
     return found
 
@@ -214,13 +211,38 @@ def _nvml() -> Any:
     return pynvml
 
 
-def _visible(index: int, uuid: str) -> bool:
-    """Whether the environment lets the trainer see this GPU."""
+def _visible(nvml: Any) -> list[tuple[int, str, Any]]:
+    """Number, UUID and handle of the GPUs that the environment lets the trainer see, in the order it counts them in.
+
+    One that does not answer is not among them. Of a part of a GPU (MIG) the number is that of the whole.
+
+    Raises:
+        NVMLError: the driver does not answer.
+    """
+    found: dict[int, tuple[int, str, Any]] = {}
+    for number in range(nvml.nvmlDeviceGetCount()):
+        with contextlib.suppress(nvml.NVMLError, OSError):
+            handle, uuid = nvml.nvmlDeviceGetHandleByIndex(number), ""
+            with contextlib.suppress(nvml.NVMLError, OSError):
+                uuid = _text(nvml.nvmlDeviceGetUUID(handle))
+            found[number] = number, uuid, handle
     wanted = os.environ.get("CUDA_VISIBLE_DEVICES")
     if wanted is None:
-        return True
-    names = [name.strip() for name in wanted.split(",")]
-    return str(index) in names or any(name and name.startswith("GPU-") and uuid.startswith(name) for name in names)
+        return [*found.values()]
+    named = (_named(nvml, found, name.strip()) for name in wanted.split(","))
+    return list(itertools.takewhile(lambda one: one is not None, named))  # type: ignore[arg-type]
+
+
+def _named(nvml: Any, found: Mapping[int, tuple[int, str, Any]], name: str) -> tuple[int, str, Any] | None:
+    """The GPU that an entry of CUDA_VISIBLE_DEVICES means; none for one that means none, which ends them."""
+    if name.isdecimal():
+        return found.get(int(name))
+    if name.startswith("MIG-"):
+        with contextlib.suppress(nvml.NVMLError, OSError, AttributeError):
+            handle = nvml.nvmlDeviceGetHandleByUUID(name)
+            whole = nvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(handle)
+            return int(nvml.nvmlDeviceGetIndex(whole)), name, handle
+    return next((one for one in found.values() if name.startswith("GPU-") and one[1].startswith(name)), None)
 
 
 def _text(value: Any) -> str:

@@ -7,7 +7,16 @@ from typing import Any
 
 import pytest
 
-from lora_tui.jobs.resources import Sampler, _kept_nvml, capability_of, device_memory, disk_free, gpu_list, oom_kills
+from lora_tui.jobs.resources import (
+    Sampler,
+    _kept_nvml,
+    capability_of,
+    device_memory,
+    disk_free,
+    gpu_list,
+    gpus_now,
+    oom_kills,
+)
 
 
 def test_a_sample_has_all_fields_with_units_that_fit(tmp_path: Path) -> None:
@@ -103,3 +112,46 @@ def test_what_a_card_is_capable_of_is_told_of_the_one_that_is_meant(driver: list
     finally:
         _kept_nvml.cache_clear()
     assert told == [(8, 9), (8, 9), (8, 9), None, None]
+
+
+@pytest.mark.parametrize(
+    ("visible", "seen"),
+    [
+        (None, ["GPU-a1", "GPU-b2"]),
+        ("1,0", ["GPU-b2", "GPU-a1"]),
+        ("GPU-b", ["GPU-b2"]),
+        ("1,-1,0", ["GPU-b2"]),
+        ("MIG-b2-first", ["MIG-b2-first"]),
+        ("MIG-none,0", []),
+        ("", []),
+    ],
+)
+def test_gpus_are_told_in_the_order_in_which_the_trainer_counts_them(
+    visible: str | None, seen: list[str], tmp_path: Path, driver: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their numbers are those of the driver; a part of one has that of the whole."""
+    fake: Any = sys.modules["pynvml"]
+
+    def part(name: str) -> str:
+        if name != "MIG-b2-first":
+            raise fake.NVMLError
+        return name
+
+    uuids = ["GPU-a1", "GPU-b2"]
+    monkeypatch.setattr(fake, "nvmlDeviceGetCount", lambda: len(uuids))
+    monkeypatch.setattr(fake, "nvmlDeviceGetHandleByIndex", uuids.__getitem__)
+    monkeypatch.setattr(fake, "nvmlDeviceGetUUID", lambda handle: handle)
+    monkeypatch.setattr(fake, "nvmlDeviceGetHandleByUUID", part, raising=False)
+    monkeypatch.setattr(fake, "nvmlDeviceGetDeviceHandleFromMigDeviceHandle", lambda _part: "GPU-b2", raising=False)
+    monkeypatch.setattr(fake, "nvmlDeviceGetIndex", uuids.index, raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    _kept_nvml.cache_clear()
+    try:
+        told = gpus_now()
+    finally:
+        _kept_nvml.cache_clear()
+    assert [gpu["uuid"] for gpu in told] == seen
+    numbers = [0 if uuid == "GPU-a1" else 1 for uuid in seen]
+    assert [gpu["number"] for gpu in told] == numbers
+    assert [gpu["index"] for gpu in Sampler(tmp_path).sample()["gpus"]] == numbers
