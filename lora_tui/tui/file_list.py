@@ -62,6 +62,11 @@ class FileList:
         except ValueError:
             return other
 
+    def first_image(self, shown: Sequence[int]) -> int:
+        """Where the first image stands among the rows ``shown``, past folders that are only there for what is said of
+        them; 0 where there is none."""
+        return next((place for place, number in enumerate(shown) if self.rows[number].image is not None), 0)
+
     def tally(self, shown: Sequence[int]) -> tuple[int, int]:
         """How many of the rows ``shown`` are images that are trained, and how many should be looked at."""
         if len(shown) == len(self.rows):

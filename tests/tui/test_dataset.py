@@ -11,6 +11,7 @@ from tui.projects import make_dataset
 from tui.projects import picture as draw
 
 from lora_tui.dataset.notes import load_notes
+from lora_tui.project import Project
 from lora_tui.settings import Settings
 from lora_tui.tui.app import LoraTuiApp
 from lora_tui.tui.widgets.image_view import ImageView
@@ -40,6 +41,18 @@ async def test_shows_the_file_under_the_cursor_with_picture_facts_and_caption(
         assert "4 repeats" in screen
         assert "caption, 3 tags" in screen
         assert "6 images" in screen.splitlines()[-2]
+
+
+async def test_it_opens_on_the_first_image_and_the_row_of_the_folder_is_above(tmp_path: Path) -> None:
+    make_dataset(tmp_path, 3)
+    Project.create(tmp_path, purpose="character", trigger="hatgirl", datasets=[tmp_path])
+    first = tmp_path / "4_hat" / "0000.png"
+    async with running(tmp_path, screen="dataset") as (app, pilot):
+        await soon(pilot, lambda: files(app).count == 4 and picture(app).shown == first)
+        assert any(line.startswith("▌") and "0000.png" in line for line in screen_text(app).splitlines())
+        await pilot.press("up")
+        await soon(pilot, lambda: "3 images is few for this purpose" in screen_text(app))
+        assert picture(app).shown is None
 
 
 async def test_problems_are_marked_listed_alone_and_explained(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ class DatasetScreen(BaseScreen):
         self._seen: tuple[FileList, list[int]] = (self.files, self.shown)  # the rows that the list was told last
         self._wanted: Path | None = None
         self._drawn = ORDERS[0]  # the order that the columns are for
-        self._place = 0  # where the cursor stood when the rows were put away to be read again
+        self._place: int | None = None  # where the cursor stood when the rows were put away to be read again
         self.facts = FactsPane(self)
         self.finding = Finding(self)
         self.acts = Acts(self)
@@ -204,8 +204,9 @@ class DatasetScreen(BaseScreen):
         """Whether there is an image that an act would be about."""
         return bool(self.finding.marks) or (self.here is not None and self.here.image is not None)
 
-    def select(self, path: Path | None = None, place: int = 0) -> None:
-        """Order and filter; the cursor goes to ``path``, to ``place`` where that is not there any more."""
+    def select(self, path: Path | None = None, place: int | None = None) -> None:
+        """Order and filter; the cursor goes to ``path``, to ``place`` where that is not there any more, and to the
+        first image where neither is known."""
         finding = self.finding
         if path is None and self.here is not None:
             path = self.here.path
@@ -218,7 +219,9 @@ class DatasetScreen(BaseScreen):
             backwards=finding.backwards,
             measures=finding.measures,
         )
-        cursor = self.files.place(path, self.shown, place)
+        if path is None and place is None:
+            place = self.files.first_image(self.shown)
+        cursor = self.files.place(path, self.shown, place or 0)
         files = self.query_one("#files", VirtualList)
         if finding.order is not self._drawn:  # another one may be asked for that is still being measured
             self._drawn = finding.order
