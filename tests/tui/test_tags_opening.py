@@ -28,7 +28,10 @@ async def test_files_that_are_no_images_in_use_are_counted_as_on_the_dataset_scr
     change_notes(tmp_path, lambda notes: notes.excluding("4_hat/0001.png"))
     (tmp_path / "4_hat" / "0001.txt").unlink()
     async with running(tmp_path, screen="tags") as (app, pilot):
-        await soon(pilot, lambda: ready(app) and "FILES  4, 2 in use" in screen_text(app))
+        await soon(pilot, lambda: ready(app) and "4 images, 2 used, 1 left out, 1 unreadable" in screen_text(app))
+        title, status = (screen_text(app).splitlines()[line] for line in (2, -2))
+        assert title.split("│")[0].split() == ["FILES", "4", "tags", "tokens"]  # of the columns, and nothing else
+        assert status.startswith("SCOPE 0000.png   FILTER none") and status.endswith("unreadable")
         await pilot.press("exclamation_mark")
         await soon(pilot, lambda: "2 problems" in screen_text(app))
         assert "2 of them are left out" in " ".join(screen_text(app).split())

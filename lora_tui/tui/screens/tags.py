@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from rich.cells import cell_len
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
@@ -272,6 +273,9 @@ class TagsScreen(BaseScreen):
             waits = ngettext("{count} edit waits", "{count} edits wait", self.conflicts.number)
             key = self.shell.keymap.shown("tags.conflicts")
             right.append(waits.format(count=count(self.conflicts.number)) + f": {key}")
+        used = self.in_use.words()
+        if used and cell_len("  ".join([text, *right, used])) <= self.size.width - 2:  # the scope is never cut for it
+            right.append(used)
         self.set_status(text, "  ".join(right))
 
     def key_hints(self) -> list[KeyHint]:
@@ -388,6 +392,7 @@ class TagsScreen(BaseScreen):
     @on(Lines.Resized, "#files-title")
     def _resized_titles(self) -> None:
         self.call_after_refresh(self.panes.show_titles)  # the lists below them have their sizes then
+        self.say()
 
     @on(Lines.Resized, "#facts")
     def _resized_facts(self) -> None:

@@ -431,7 +431,6 @@ class Panes:
         total = len(editor.corpus.entries) if editor is not None else 0
         shown = len(editor.visible) if editor is not None else 0
         of = _("{shown} of {total}").format(shown=count(shown), total=count(total)) if shown != total else count(total)
-        of += self.screen.in_use.title()
         if editor is not None and len(self.screen.roots()) > 1:  # which of the folders; Ctrl+K d chooses
             of += "  " + plain(editor.corpus.root.name, limit=20)
         of += self.screen.reviews.title()
