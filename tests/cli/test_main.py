@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lora_tui import __version__
+from lora_tui.__main__ import main
 from lora_tui.cli.main import COMMANDS, run
 from lora_tui.settings import settings_file, state_dir
 from lora_tui.text import _
@@ -21,6 +22,18 @@ def program(*args: str, **options: object) -> subprocess.CompletedProcess[str]:
 def test_the_version_is_told() -> None:
     result = program("--version")
     assert (result.returncode, result.stdout, result.stderr) == (0, f"lora-tui {__version__}\n", "")
+
+
+@pytest.mark.parametrize(("given", "wanted"), [("", "PCI_BUS_ID"), ("FASTEST_FIRST", "FASTEST_FIRST")])
+def test_gpus_have_the_numbers_that_the_driver_gives_them(
+    given: str, wanted: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CUDA_DEVICE_ORDER", given)
+    if not given:
+        monkeypatch.delenv("CUDA_DEVICE_ORDER")
+    monkeypatch.setattr(sys, "argv", ["lora-tui", "--version"])
+    assert main() == 0 and __version__ in capsys.readouterr().out
+    assert os.environ["CUDA_DEVICE_ORDER"] == wanted
 
 
 def test_help_names_every_command() -> None:

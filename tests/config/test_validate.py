@@ -10,6 +10,7 @@ from hypothesis import given
 from lora_tui.config.fields import field_for, sections
 from lora_tui.config.findings import SEVERITIES
 from lora_tui.config.rules import abilities
+from lora_tui.config.rules.optimizer import has_gpu
 from lora_tui.config.validate import check_config
 from lora_tui.dataset.scan import Problem
 
@@ -296,6 +297,17 @@ def test_schnell_reads_fewer_tokens(ready, base, tokens, told):
     ready["model"] = {"base": base, "family": "flux"}
     found = codes(config_with(**ready, captions={"t5_tokens": tokens}))
     assert ("captions.too_many_tokens" in found) == told
+
+
+@pytest.mark.parametrize("place", ["/dev/nvidiactl", "/dev/dxg", "/dev/kfd", "/dev/sda"])
+def test_a_gpu_is_known_by_its_driver_in_wsl_too(place, monkeypatch):
+    has_gpu.cache_clear()
+    monkeypatch.setattr(Path, "exists", lambda self, **_options: str(self) == place)
+    try:
+        assert has_gpu() == (place != "/dev/sda")
+    finally:
+        monkeypatch.undo()
+        has_gpu.cache_clear()
 
 
 def test_a_gpu_that_is_not_there_is_an_error(ready, monkeypatch):

@@ -226,10 +226,16 @@ def schedule(config: Config) -> Iterator[Finding]:
     yield from _against("learning.schedule_args", name, known, given)
 
 
+_DRIVERS = ("/proc/driver/nvidia/version", "/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
+
+
 @cache
 def has_gpu() -> bool:
-    """Whether this machine has a GPU with NVIDIA's driver, or AMD's, which CUDA's libraries are built for as well."""
-    return Path("/proc/driver/nvidia/version").exists() or Path("/dev/nvidiactl").exists() or Path("/dev/kfd").exists()
+    """Whether this machine has a GPU with NVIDIA's driver, or AMD's, which CUDA's libraries are built for as well.
+
+    In WSL, where the driver is that of Windows, any GPU counts.
+    """
+    return any(Path(place).exists() for place in _DRIVERS)
 
 
 RULES = (parts, rates, schedule)
