@@ -23,7 +23,7 @@ from lora_tui.trainer.copies import Copies
 from lora_tui.trainer.finite import odd_one, require_finite
 from lora_tui.trainer.memory.ladder import NoRungLeft
 from lora_tui.trainer.metadata import RunMetadata
-from lora_tui.trainer.session import Phase, Session
+from lora_tui.trainer.session import Session
 from lora_tui.trainer.state import newest_step
 from lora_tui.trainer.writer import Taken
 from lora_tui.weights.lora_file import DTYPES, file_tensors, write_lora
@@ -149,8 +149,8 @@ class Samples:
         count = ngettext("{n} image", "{n} images", len(chosen)).format(n=len(chosen))
         phase, done = self.session.phase("sampling", count), 0
         finished: list[tuple[int, SamplePrompt, Tensor]] = []
-        for number, prompt in chosen:
-            share = _share_of(phase, done, prompt.steps, total)
+        for place, (number, prompt) in enumerate(chosen, start=1):
+            share = sample_progress(phase, (place, len(chosen)), (done, prompt.steps, total))
             done += prompt.steps
             with self._or_without(number), self.adapter.at_strength(prompt.strength):
                 work = partial(self._latents, prompt, share)
@@ -188,6 +188,22 @@ class Samples:
         self.session.events.emit("sample", step=step, epoch=epoch, prompt=number, path=relative, text=prompt.prompt)
 
 
-def _share_of(phase: Phase, done: int, steps: int, total: int) -> Callable[[int, int], None]:
-    """Progress of one image within all: some samplers take more calls than the steps that were asked for."""
-    return lambda at, calls: phase(done + at * steps // max(calls, 1), total)
+def sample_progress(
+    phase: Callable[[int, int, str], None], place: tuple[int, int], counted: tuple[int, int, int]
+) -> Callable[[int, int], None]:
+    """Progress of one image, in words and within all: some samplers take more calls than the steps asked for.
+
+    Args:
+        phase: is told how much of all is done, of how much, and what is drawn.
+        place: which image of how many.
+        counted: steps of the images before it, its own, and those of all.
+    """
+    (number, images), (before, steps, total) = place, counted
+
+    def tell(at: int, calls: int) -> None:
+        done = at * steps // max(calls, 1)
+        words = _("sample {number} of {total}, step {step} of {steps}")
+        now = min(done + 1, steps)  # the one that is computed
+        phase(before + done, total, words.format(number=number, total=images, step=now, steps=steps))
+
+    return tell

@@ -95,7 +95,7 @@ def _machine(seen: Seen, width: int) -> list[Line]:
         lines += told
     if not lines:
         used, total = _number(resources, "ram_used"), _number(resources, "ram_total")
-        lines += _memory(_("all RAM"), used, total, seen, width)
+        lines += _memory(_("RAM used"), used, total, seen, width)
         cpu = _number(resources, "cpu_percent")
         if cpu is not None:
             lines.append(_fact("CPU", f"{cpu:5.0f}%", ""))

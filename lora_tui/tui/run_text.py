@@ -166,6 +166,8 @@ def activity(seen: Seen) -> str:
     text = words.get(phase.name, plain(phase.name))
     if seen.state == "orphaned" and phase.name == "training":
         return state_words(seen.state)  # nobody watches it, and nothing comes after its end
+    if phase.total and phase.name == "sampling":  # its count is of the sampler's steps: the trainer says of which
+        return plain(phase.detail, limit=60) or text
     if phase.total and phase.name != "training":
         text += f" {count(phase.done)}/{count(phase.total)}" + (" MB" if phase.name == "fetching" else "")
     return text
@@ -180,6 +182,8 @@ def bar_line(seen: Seen, width: int) -> Line:
     eta, phase = seen.eta, story.phase
     if seen.alive and not seen.newest and phase is not None and phase.total:
         share, text = _share(phase.done, phase.total), f"{count(phase.done)}/{count(phase.total)}"
+        if phase.name == "sampling":
+            text = percent(phase.done, phase.total)
     elif eta is not None:
         text = _("ETA {time}").format(time=duration(eta))
     else:

@@ -19,7 +19,7 @@ from lora_tui.runs.folder import RunFolder
 from lora_tui.trainer import copies, state, writer
 from lora_tui.trainer.copies import Copies, PinnedCopies
 from lora_tui.trainer.failures import explain
-from lora_tui.trainer.outputs import Checkpoints
+from lora_tui.trainer.outputs import Checkpoints, sample_progress
 from lora_tui.trainer.writer import BESIDE_BYTES, Taken, Writer
 from lora_tui.weights.lora_file import write_lora
 from lora_tui.weights.ordered import bytes_of
@@ -344,3 +344,12 @@ def test_a_full_disk_ends_the_run_and_what_was_saved_before_stays(
     assert [path.name for path in state.states(run.state_dir)] == ["step-00000001"]
     assert [event["step"] for event in events(run, "state")] == [1]
     assert not [event for event in events(run) if event["kind"] == "finished"]
+
+
+def test_while_samples_are_drawn_it_says_which_and_at_which_of_its_steps() -> None:
+    told: list[tuple[int, int, str]] = []
+    second = sample_progress(lambda *said: told.append(said), (2, 3), (12, 12, 36))
+    for at, calls in ((0, 12), (8, 12), (23, 24), (24, 24)):  # Heun's method takes two calls a step
+        second(at, calls)
+    steps = [f"sample 2 of 3, step {step} of 12" for step in (1, 9, 12, 12)]
+    assert told == list(zip((12, 20, 23, 24), (36,) * 4, steps, strict=True))

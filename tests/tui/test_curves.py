@@ -124,6 +124,20 @@ def test_a_run_without_its_keeper_says_so_while_it_trains(tmp_path: Path) -> Non
         assert text(run_line(told, 80)).count(words) == 1
 
 
+def test_while_samples_are_drawn_it_says_which_and_at_which_of_its_steps(tmp_path: Path) -> None:
+    story = RunStory(new_run(tmp_path))
+    events = writing.begin(story.run, total=4240)
+    writing.step(events, 1200)
+    events.emit("phase", phase="sampling", done=0, total=0, detail="3 images")
+    story.update(10)
+    running = replace(seen(story), status=replace(seen(story).status, state="running"))
+    assert "drawing samples" in text(run_line(running, 80))
+    events.emit("phase", phase="sampling", done=20, total=36, detail="sample 2 of 3, step 9 of 12")
+    story.update(10)
+    told = text(run_line(running, 80))
+    assert "sample 2 of 3, step 9 of 12" in told and "20/36" not in told
+
+
 def test_the_facts_fit_their_height_and_keep_what_was_saved(tmp_path: Path) -> None:
     story = story_of(write_run(tmp_path, steps=174))
     for height in range(1, 20):
