@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
@@ -14,6 +13,7 @@ from lora_tui.runs.settings_text import adapter_parts
 from lora_tui.text import _, count, duration, ngettext, number, percent, plain
 from lora_tui.tui.cells import Cell
 from lora_tui.tui.marks import UNICODE, Marks
+from lora_tui.tui.outside import foreign_folder
 from lora_tui.tui.screens import SCREENS
 from lora_tui.tui.workspace import Workspace
 
@@ -103,7 +103,7 @@ def dataset_step(workspace: Workspace) -> Step:
     images = ngettext("{count} image", "{count} images", tally.images).format(count=count(tally.images))
     folders = ngettext("{count} folder", "{count} folders", tally.folders).format(count=count(tally.folders))
     parts = [images if tally.folders == 1 else _("{images} in {folders}").format(images=images, folders=folders)]
-    if foreign := _foreign_folder(workspace):
+    if foreign := foreign_folder(workspace):
         parts[0] = _("{images} from {folder}").format(images=parts[0], folder=plain(foreign, limit=60))
     low, high = tally.least_repeats, tally.most_repeats
     if (low, high) != (1, 1):
@@ -112,17 +112,6 @@ def dataset_step(workspace: Workspace) -> Step:
         parts.append(_("{count} without a caption").format(count=count(tally.bare)))
     parts += gravity_words(tally.errors, tally.warnings, 0)
     return Step("dataset", "needs" if tally.errors or tally.bare else "done", _(", ").join(parts))
-
-
-def _foreign_folder(workspace: Workspace) -> str:
-    """Where the images are, when the configuration, such as one of another program, names no folder of the project."""
-    if workspace.project is None or workspace.config is None:
-        return ""
-    own = (workspace.project.root, *(dataset.path for dataset in workspace.project.datasets))
-    named = [Path(dataset.path) for dataset in workspace.config.datasets]
-    if any(one.is_relative_to(path) or path.is_relative_to(one) for one in named for path in own):
-        return ""
-    return str(named[0]) if named and named[0].is_absolute() else ""
 
 
 def gravity_words(errors: int, warnings: int, notes: int) -> list[str]:

@@ -10,6 +10,7 @@ from tui.driving import running, screen_text, soon
 from tui.projects import make_dataset
 from tui.projects import picture as draw
 
+from lora_tui.config.load import parse_config, save_config
 from lora_tui.dataset.notes import load_notes
 from lora_tui.project import Project
 from lora_tui.settings import Settings
@@ -53,6 +54,29 @@ async def test_it_opens_on_the_first_image_and_the_row_of_the_folder_is_above(tm
         await pilot.press("up")
         await soon(pilot, lambda: "3 images is few for this purpose" in screen_text(app))
         assert picture(app).shown is None
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+async def test_whose_folder_it_is_is_said_where_the_settings_name_one_outside_the_project(
+    tmp_path: Path, width: int
+) -> None:
+    theirs = make_dataset(tmp_path / "kohya" / "projects of [/b] somebody" / "else" / "training-images", 2)
+    own = make_dataset(tmp_path / "hat" / "data", 2).parent
+    Project.create(own, purpose="character", trigger="hatgirl", datasets=[own / "data"])
+    (own / "configs").mkdir(exist_ok=True)
+    settings = own / "configs" / "theirs.toml"
+    folders = [theirs, own / "data", make_dataset(tmp_path / "more", 2)][: 3 if width == 200 else 1]
+    values = {"datasets": [{"path": str(folder)} for folder in folders]}
+    save_config(parse_config(values, base=None, place="test"), settings)
+    async with running(own, screen="dataset", size=(width, 24)) as (app, pilot):
+        await soon(pilot, lambda: files(app).count > 2 and "outside this project" in screen_text(app))
+        line = screen_text(app).splitlines()[2]
+        assert "training-images" in line or width < 80
+        assert ("datasets.0.path of theirs.toml)" if width == 200 else "(datasets.0.path)") in line
+        assert f"Images from {theirs} and 1 more, outside" in line or width < 200
+        save_config(parse_config({"datasets": [{"path": str(own / "data")}]}, base=None, place="test"), settings)
+        await pilot.press("ctrl+l")
+        await soon(pilot, lambda: "outside this project" not in screen_text(app))
 
 
 async def test_problems_are_marked_listed_alone_and_explained(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from lora_tui.tui.covering import CoveringCompositor
 from lora_tui.tui.file_list import FileList
 from lora_tui.tui.file_orders import ORDERS, Order
 from lora_tui.tui.file_rows import FileRow, build_rows
+from lora_tui.tui.outside import outside_line
 from lora_tui.tui.road import TONE_OF_MARK, gravity_words
 from lora_tui.tui.screens.base import BaseScreen
 from lora_tui.tui.screens.dataset_acts import Acts
@@ -114,6 +115,9 @@ class DatasetScreen(BaseScreen):
     def compose_body(self) -> ComposeResult:
         grid = PictureGrid(self.tile, id="grid")
         grid.display = False
+        outside = Lines(id="outside")
+        outside.display = False
+        yield outside
         with Horizontal():
             with Vertical(id="left"):
                 yield VirtualList(COLUMNS, self.cells, gap=1, id="files")
@@ -141,7 +145,16 @@ class DatasetScreen(BaseScreen):
                 self.listed.reload()
                 self.finding.buckets_changed()
                 self.facts.show()
+            self._show_outside()
             self.say()
+
+    @on(Lines.Resized, "#outside")
+    def _show_outside(self) -> None:
+        """Whose images these are, where they are none of the project."""
+        line = outside_line(self.workspace, self.size.width, self.shell.marks.ellipsis)
+        outside = self.query_one("#outside", Lines)
+        outside.display = bool(line)
+        outside.show([line])
 
     async def _take(self, images: Images) -> None:
         """Make the rows in a thread; the cursor stays on its file."""
