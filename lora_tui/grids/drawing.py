@@ -121,11 +121,11 @@ class Drawing:
         self.report.progress("drawing", done, total, _words(batch[0]))
         if self.report.should_stop():
             raise Stopped
+        pictures: Sequence[Image] | None = None
         try:
             pictures = painter.paint(batch, progress)
         except (torch.OutOfMemoryError, MemoryError):
-            self._with_less(painter, batch, done, total)
-            return
+            pass  # what comes of it comes when the error is gone, and with it the memory that its frames hold
         except UserError as error:
             self._fail(batch, error)
             return
@@ -133,6 +133,9 @@ class Drawing:
             raise
         except Exception as error:  # a damaged file makes its readers raise nearly everything
             self._fail(batch, _unexpected(error))
+            return
+        if pictures is None:
+            self._with_less(painter, batch, done, total)
             return
         clock.note(self.config.model.family, batch)
         for cell, picture in zip(batch, pictures, strict=True):

@@ -7,6 +7,7 @@ strength of 0 meanwhile, which leaves the model's own numbers. A text is encoded
 from __future__ import annotations
 
 import contextlib
+import gc
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -197,6 +198,7 @@ class Painter:
         self._vaes.clear()
         if self._model is not None:
             self._model.tiled = True
+        gc.collect()
         if self.on_gpu:
             with contextlib.suppress(RuntimeError):
                 torch.cuda.empty_cache()

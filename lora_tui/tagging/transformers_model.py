@@ -122,17 +122,20 @@ def in_parts(batch: int, images: Sequence[Any], write: Callable[[Sequence[Any]],
     """
     texts: list[str] = []
     while len(texts) < len(images):
+        short = False
         try:
             with torch.inference_mode():
                 texts += write(images[len(texts) : len(texts) + batch])
         except torch.cuda.OutOfMemoryError as error:
-            torch.cuda.empty_cache()
             if batch == 1:
                 raise UserError(
                     _("The GPU's memory is not enough for one image."),
                     remedy=_("Free memory, or compute on the CPU."),
                     code="tagger.failed",
                 ) from error
+            short = True
+        if short:  # only here the error is gone, and with it the memory that its frames hold
+            torch.cuda.empty_cache()
             batch = max(batch // 2, 1)
     return batch, texts
 

@@ -142,15 +142,21 @@ class Controls:
                 raise self._stop(now=False)
             if self._read(paused=True):
                 continue
-            try:
-                self.unpark()
-            except torch.OutOfMemoryError:
+            if not self._unparked():  # the error is gone, and with it the memory that its frames hold
                 self.park()
                 self.answer("resume", "rejected", _("the GPU has no room for it now"))
                 continue
             self._deaf = False
             self.away += time.monotonic() - since
             return
+
+    def _unparked(self) -> bool:
+        """Take the device again; whether there was room."""
+        try:
+            self.unpark()
+        except torch.OutOfMemoryError:
+            return False
+        return True
 
     def answer(self, request: str, status: str, detail: str = "") -> None:
         """Tell whoever asked."""

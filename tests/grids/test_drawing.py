@@ -6,6 +6,7 @@ import json
 import os
 import random
 import signal
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -125,20 +126,31 @@ def test_out_of_memory_fewer_at_once_then_it_says_so(
 ) -> None:
     import torch
 
+    from lora_tui.sampling.painter import Painter
     from lora_tui.sampling.renderer import Renderer
 
-    several = Renderer.several
+    several, spare = Renderer.several, Painter.spare
+    taken: list[weakref.ref[Any]] = []
+    freed: list[bool] = []
 
     def scarce(self: Any, requests: Any, progress: Any) -> Any:
         if len(requests) > 1 or requests[0].prompt.width > 64:
+            latents = torch.zeros(1)
+            taken.append(weakref.ref(latents))
             raise torch.OutOfMemoryError("no room")
         return several(self, requests, progress)
 
+    def seen(self: Painter) -> None:
+        freed.append(all(one() is None for one in taken))
+        spare(self)
+
     monkeypatch.setattr(Renderer, "several", scarce)
+    monkeypatch.setattr(Painter, "spare", seen)
     folder = new_grid(nursery, tmp_path, "seed=1,2,3", "size=64x64,128x128")
     result = work({"folder": str(folder.root), "batch": 3}, Quiet())  # type: ignore[arg-type]
     assert (result["drawn"], result["failed"]) == (3, 3)
     assert "memory" in next(iter(folder.failures().values()))["message"]
+    assert len(freed) > 5 and all(freed), "what a try held is gone before the next one, which needs it"
 
 
 def test_pictures_tell_their_settings(nursery: Nursery, tmp_path: Path) -> None:
