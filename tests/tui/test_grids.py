@@ -208,7 +208,14 @@ def scored(folder: GridFolder) -> Scores:
     return Scores(
         cells={best: CellScores(likeness=0.81, prompt=0.74, nearest=0.66)},
         choices=choices,
-        recommendation=Recommendation("100", "0.8", cells=(best,), close=True, reasons=("It is [most] like them.",)),
+        recommendation=Recommendation(
+            "100",
+            "0.8",
+            cells=(best,),
+            close=True,
+            reasons=("It is [most] like them.",),
+            tied_cells=(by_choice["0.4", "100"],),
+        ),
         notes=("One seed only.",),
     )
 
@@ -234,6 +241,10 @@ async def test_scores_and_the_recommendation_stand_beside_the_pictures(tmp_path:
             assert words in text, words
         assert "CURVES  by step at 0.8" in text and found.grid.tile(6).line[0].text == "+"
         assert "+ recommended" in text  # what the sign at the picture says
+        for size in ((80, 24), (120, 40)):  # and what all of them say, in a line
+            await pilot.resize_terminal(*size)
+            legend = "+ recommended  ~ too close to call  nearest: training image"
+            await soon(pilot, lambda: legend in screen_text(app))
         await pilot.press("r")
         await soon(
             pilot, lambda: "It is [most] like them." in screen_text(app) and "One seed only." in screen_text(app)

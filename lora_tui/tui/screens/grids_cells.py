@@ -53,6 +53,7 @@ class GridCells:
         self.blinking = False
         self.comparing = False
         self.trouble = ""
+        self._legend = ""  # what the signs at the pictures of this page mean
         self._reader: GridReader | None = None
         self._wanted = 0
         self._busy: object = None  # what is being read now: a token of its own
@@ -77,7 +78,7 @@ class GridCells:
         """Show none."""
         self.folder = self.page = self.notes = self.scores = self.marked = self._reader = None
         self.blinking = self.comparing = False
-        self.trouble, self._wanted = "", 0
+        self.trouble, self._legend, self._wanted = "", "", 0
         self._busy = None  # a disk that does not answer keeps no other grid waiting
 
     def look(self, *, anew: bool = False) -> None:
@@ -112,6 +113,7 @@ class GridCells:
     def _take(self, page: Page, notes: Notes | None, scores: Scores | None) -> None:
         before, noted, scored = self.page, self.notes, self.scores
         self.page, self.notes, self.scores = page, notes, scores
+        self._legend = self._signs_told(page)
         table = self._table
         across, down = page.grid.shown[:2]
         same = before is not None and before.grid == page.grid and before.number == page.number
@@ -207,8 +209,19 @@ class GridCells:
 
     def _sign_words(self, sign: str) -> str:
         """What a sign at a picture says."""
-        words = {"*": _("marked"), "+": _("recommended"), "~": _("cannot be told apart from what is recommended")}
+        words = {"*": _("marked"), "+": _("recommended"), "~": _("too close to call: as good as what is recommended")}
         return words.get(sign, _("looks like a copy of a training image"))
+
+    def _signs_told(self, page: Page) -> str:
+        """A line of the signs that pictures of the page have, and of the measure whose name says least."""
+        marks, found = self._screen.shell.marks, {self._sign(one).text for one in page.cells}
+        words = {
+            marks.done: _("best"), "+": _("recommended"), "~": _("too close to call"), marks.needs: _("a copy"),
+        }  # fmt: skip
+        told = [f"{sign} {text}" for sign, text in words.items() if sign in found]
+        if self.scores is not None and any(own.nearest is not None for own in self.scores.cells.values()):
+            told.append(_("nearest: training image"))
+        return "  ".join(told)
 
     def moved(self) -> None:
         """The cursor is on another cell."""
@@ -335,7 +348,7 @@ class GridCells:
         return ", ".join(place_words(page, base)) if base is not None and page is not None else ""
 
     def told(self) -> str:
-        """The status line: what is marked, what stands there for another."""
+        """The status line: what is marked, what stands there for another, else what the signs mean."""
         parts = [self.trouble] if self.trouble else []
         if self.marked is not None:
             words = ", ".join(place_words(*self.marked))
@@ -345,7 +358,7 @@ class GridCells:
         if not parts and self._screen.progress.can_stop:
             parts.append(_("leaving this screen does not stop the drawing"))
         where = plain(str(self.folder.root)) if self.folder is not None else ""
-        return "   ".join(parts) or where
+        return "   ".join(parts) or self._legend or where
 
     # -- actions
 
