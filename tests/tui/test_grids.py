@@ -241,9 +241,9 @@ async def test_scores_and_the_recommendation_stand_beside_the_pictures(tmp_path:
             assert words in text, words
         assert "CURVES  by step at 0.8" in text and found.grid.tile(6).line[0].text == "+"
         assert "+ recommended" in text  # what the sign at the picture says
+        legend = "+ recommended  ~ too close to call  nearest: training image"
         for size in ((80, 24), (120, 40)):  # and what all of them say, in a line
             await pilot.resize_terminal(*size)
-            legend = "+ recommended  ~ too close to call  nearest: training image"
             await soon(pilot, lambda: legend in screen_text(app))
         await pilot.press("r")
         await soon(
