@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from lora_tui.trainer.data.prepared import Prepared
 
-BARS = {"fp32": 0.02, "bf16": 0.1}
+BARS = {"fp32": 0.02, "bf16": 0.2}
 """How far gradients may be apart, as a share of their norm: by rounding, and by products in TF32 on a GPU."""
 
 

@@ -222,7 +222,8 @@ def _alone(args: argparse.Namespace, folder: Path, detail: str) -> list[Measure]
     """Our step by itself: its time, and the most memory that it took."""
     import torch
 
-    from lora_tui.bench.loops import ours
+    from lora_tui.bench.loops import device_here, ours
+    from lora_tui.trainer.memory.shortage import give_back
 
     tell(_("the image model alone: loading and warming up"))
     loop = ours(_setup(args, folder, text_encoder=False))
@@ -249,6 +250,7 @@ def _alone(args: argparse.Namespace, folder: Path, detail: str) -> list[Measure]
             ),
         ]  # fmt: skip
     if args.family == "flux":  # last: it takes memory itself
+        give_back(device_here())
         measures += _share(args, middle, bars)
     return measures
 

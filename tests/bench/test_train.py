@@ -12,13 +12,14 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lora_tui.bench import around, train
+from lora_tui.bench import around, loops, train
 from lora_tui.bench.__main__ import main
 from lora_tui.bench.alike import BARS, Passes, apart
 from lora_tui.bench.common import Measure
 from lora_tui.bench.folders import LARGE, PIECE, quick_draws
-from lora_tui.bench.loops import Setup, bare, ours
+from lora_tui.bench.loops import Loop, Setup, bare, ours
 from lora_tui.bench.train import Steps, compare, gpu_peak, kept_apart
+from lora_tui.families import devices
 
 
 class NothingFetched(TorchDispatchMode):
@@ -200,6 +201,35 @@ def test_what_recordings_keep_is_counted() -> None:
         {"segment_pool_id": (0, 1), "total_size": 50, "allocated_size": 8},
     ]
     assert kept_apart(segments) == 42
+
+
+def test_both_loops_are_on_the_emptiest_gpu_in_what_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[object] = []
+    monkeypatch.setattr(devices, "choose_device", lambda wanted: torch.device("cuda", 1))
+    monkeypatch.setattr(torch.cuda, "set_device", told.append)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (1, 48_000_000_000))
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", told.append)
+    for cap in (0.0, 24.0, 400.0):
+        train._take_gpu(cap)
+    one = torch.device("cuda", 1)
+    assert told == [one, one, 0.5, one, 1.0]
+
+
+def test_memory_of_a_step_alone_is_that_at_its_highest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver has given back what loading took, and recordings hold what torch counts as free."""
+    counts = {"max_memory_allocated": iter((70, 30)), "max_memory_reserved": iter((90, 40))}
+    for name, found in counts.items():
+        monkeypatch.setattr(torch.cuda, name, lambda found=found: next(found))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda: 40)
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda: None)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (100, 150))
+    kept = {"segment_pool_id": (0, 1), "total_size": 50, "allocated_size": 5}
+    monkeypatch.setattr(torch.cuda, "memory_snapshot", lambda: [kept])
+    monkeypatch.setattr(train, "gpu_name", lambda: "NVIDIA H200")
+    loop = Loop(lambda _count: None, [], torch.optim.SGD([torch.zeros(1)]), levers=lambda: "attention: flash")
+    monkeypatch.setattr(loops, "ours", lambda _setup: loop)
+    step, peak, driver = train._alone(asked("--alone"), tmp_path, "place")
+    assert (step.detail, peak.value, driver.value) == ("place, attention: flash", 75.0, 100.0)
 
 
 @pytest.mark.gpu
