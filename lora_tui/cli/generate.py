@@ -51,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
     from lora_tui.generate.words import lines
     from lora_tui.tasks.start import start_task
 
+    _asked(args)
     order = ordered(_request(args))
     seen = order.outlook()
     if args.dry_run and args.json:
@@ -71,6 +72,22 @@ def run(args: argparse.Namespace) -> int:
         note(_("It goes on without this terminal. Stop it: lora-tui tasks stop {task}").format(task=task.name))
         return 0
     return _ended(order, status, as_json=args.json)
+
+
+def _asked(args: argparse.Namespace) -> None:
+    """Something says what to draw: without a word, drawing is what nobody expects.
+
+    Raises:
+        UserError: nothing does (``usage``).
+    """
+    from lora_tui.errors import UserError
+
+    if not any((args.target, args.prompt, args.prompt_file, args.picture, args.lora, args.dry_run)):
+        raise UserError(
+            _("Nothing says what to draw."),
+            remedy=_('Give --prompt "TEXT", or name a RUN or a CONFIG: then its sample prompts are drawn.'),
+            code="usage",
+        )
 
 
 def _request(args: argparse.Namespace) -> Any:

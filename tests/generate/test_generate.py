@@ -14,11 +14,14 @@ from grid_models import Nursery, Quiet, drawn, new_grid, picture
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from lora_tui.cli.main import run
+from lora_tui.config.load import load_config, save_config
 from lora_tui.errors import UserError
 from lora_tui.generate.ask import Order, Request, ordered
 from lora_tui.generate.start import options_of
 from lora_tui.generate.work import work
 from lora_tui.grids.ask import Wanted
+from lora_tui.project import Project
 
 
 def order_of(nursery: Nursery, out: Path, *prompts: str, seeds: str = "5", **more: Any) -> Order:
@@ -170,3 +173,18 @@ def test_a_picture_that_fails_says_why_and_the_others_are_drawn(nursery: Nursery
     result = done(options_of(order))
     assert (result["drawn"], result["failed"]) == (1, 1)
     assert "gone" in json.dumps(result["failures"])
+
+
+def test_the_command_alone_draws_nothing_and_says_what_it_needs(
+    nursery: Nursery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = Project.create(tmp_path / "own")
+    save_config(load_config(nursery.config), project.configs / "own.toml")
+    monkeypatch.chdir(project.root)
+    assert run(["generate"]) == 2
+    assert run(["generate", "--count", "4"]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 2 and "--prompt" in said[0]
+    assert not (project.root / "generated").exists()
+    assert run(["generate", "--dry-run"]) == 0
+    assert "generated" in capsys.readouterr().out
