@@ -8,6 +8,7 @@ import pytest
 import torch
 from peft import LoraConfig, inject_adapter_in_model
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from lora_tui.families.precision import autocast
 from lora_tui.families.quantized import quantize_linears
@@ -134,6 +135,28 @@ def test_the_full_width_is_not_scaled() -> None:
             ]
         )
     assert len(wide[0]) == 3 and wide[1] == []
+
+
+def test_matrices_are_converted_once_a_step() -> None:
+    """Each is, and its gradient: hundreds of layers do it, and on a GPU a launch takes longer than such a copy."""
+
+    class Copies(TorchDispatchMode):
+        count = 0
+
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            self.count += func is torch.ops.aten._to_copy.default
+            return func(*args, **(kwargs or {}))
+
+    layer = Twins(lambda: nn.Linear(64, 48), alpha=1.0, dtype=torch.bfloat16).layers[1]
+    x = torch.randn(2, 5, 64, dtype=torch.bfloat16).requires_grad_()
+    with autocast(x.device, torch.bfloat16):
+        out = layer(x)
+    gradient = torch.ones_like(out)
+    with Copies() as copies:
+        with autocast(x.device, torch.bfloat16):
+            out = layer(x)
+        out.backward(gradient)
+    assert copies.count == 4
 
 
 def test_a_convolution_of_points_is_no_convolution_any_more() -> None:

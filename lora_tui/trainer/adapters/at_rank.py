@@ -95,7 +95,8 @@ class _Beside(torch.autograd.Function):
         scale: float, packed: Form | None,
     ) -> Tensor:  # fmt: skip
         kind = x.dtype
-        narrow = linear(x.reshape(-1, x.shape[-1]), _as(kind, down))
+        low, high = _as(kind, down), _as(kind, up)  # kept, too: small, and converted once
+        narrow = linear(x.reshape(-1, x.shape[-1]), low)
         if scale != 1.0:
             narrow *= scale
         if packed is None or factors is None:
@@ -104,27 +105,27 @@ class _Beside(torch.autograd.Function):
             out = product(x, weight, factors, packed)
             if bias is not None:
                 out += _as(out.dtype, bias)
-        out.view(-1, out.shape[-1]).addmm_(narrow, _as(kind, up).t())
-        ctx.save_for_backward(x, narrow, weight, factors, down, up)
-        ctx.scale, ctx.packed = scale, packed
+        out.view(-1, out.shape[-1]).addmm_(narrow, high.t())
+        ctx.save_for_backward(x, narrow, weight, factors, low, high)
+        ctx.scale, ctx.packed, ctx.kinds = scale, packed, (down.dtype, up.dtype)
         return out
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        x, narrow, weight, factors, down, up = ctx.saved_tensors
+        x, narrow, weight, factors, low, high = ctx.saved_tensors
         wanted, kind = ctx.needs_input_grad, gradient.dtype
         wide = gradient.reshape(-1, gradient.shape[-1])
-        back = wide.mm(_as(kind, up))
+        back = wide.mm(_as(kind, high))
         if ctx.scale != 1.0:
             back *= ctx.scale
         of_x = of_down = of_up = None
         if wanted[0]:
             found = wide.mm(weight) if ctx.packed is None else input_gradient(wide, weight, factors, ctx.packed)
-            of_x = found.addmm_(back, _as(kind, down)).view(x.shape)
+            of_x = found.addmm_(back, _as(kind, low)).view(x.shape)
         if wanted[4]:
-            of_down = _as(down.dtype, back.t().mm(x.reshape(-1, x.shape[-1])))
+            of_down = _as(ctx.kinds[0], back.t().mm(x.reshape(-1, x.shape[-1])))
         if wanted[5]:
-            of_up = _as(up.dtype, wide.t().mm(narrow))
+            of_up = _as(ctx.kinds[1], wide.t().mm(narrow))
         return of_x, None, None, None, of_down, of_up, None, None
 
 
