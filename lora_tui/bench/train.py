@@ -126,6 +126,9 @@ def measure(args: argparse.Namespace) -> list[Measure]:
 def _measured(args: argparse.Namespace, folder: Path) -> list[Measure]:
     import torch
 
+    from lora_tui.trainer.life import quiet_libraries
+
+    quiet_libraries()
     if args.peak:
         return [Measure(args.peak, _peak(args, folder), "bytes")]
     place = gpu_name() or _("CPU, {n} threads").format(n=torch.get_num_threads())
