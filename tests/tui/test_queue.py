@@ -21,6 +21,7 @@ from lora_tui.project import Project
 from lora_tui.runs.folder import RunFolder
 from lora_tui.tui.queue_rows import QueueView
 from lora_tui.tui.screens import queue
+from lora_tui.tui.screens.parameters import ParametersScreen
 
 
 @pytest.fixture(autouse=True)
@@ -147,7 +148,26 @@ async def test_the_form_is_queued_as_it_is_now(tmp_path: Path) -> None:
         await soon(pilot, lambda: read_queue().jobs)
         (job,) = read_queue().jobs.values()
         assert (job.kind, job.title, job.gpus) == ("train", "blob", 0)
-        await sees(pilot, f"Queued as job {job.id}")
+        await sees(pilot, f"Queued blob.toml: job {job.id}, place 1   u takes it back   F10 queue")
+        await pilot.press("Q")
+        await sees(pilot, f"Queued blob.toml: job {job.id + 1}, place 2")
+        await pilot.press("u")
+        await sees(pilot, f"Taken back: job {job.id + 1} is out of the queue.")
+        assert order() == [job.id]
+        form = app.screen
+        assert isinstance(form, ParametersScreen)
+        row = form.form.row_of("steps.epochs")
+        assert row is not None
+        form.form.set(row, "3")
+        form.edited(row)
+        await pilot.press("u")
+        await sees(pilot, "undone")
+        assert form.form.config.steps.epochs == 1
+        assert order() == [job.id]
+        becomes(job.id, state="running", place=str(tmp_path), started=time.time())
+        await pilot.press("u")
+        await sees(pilot, f"Job {job.id} does not wait any more; F10 shows it.")
+        becomes(job.id, state="waiting", place="", started=None)
         await pilot.press("f10")
         await soon(pilot, lambda: app.current_mode == "queue")
         await sees(pilot, "blob")

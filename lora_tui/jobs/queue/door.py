@@ -293,6 +293,19 @@ def remove(numbers: Iterable[int]) -> list[QueueJob]:
     return found
 
 
+def withdraw(number: int) -> None:
+    """Take a job out of the queue that still waits; one that has begun or ended is left alone.
+
+    Raises:
+        UserError: it is not there (``queue.not_found``) or does not wait any more (``queue.not_waiting``).
+    """
+    with turn() as change:
+        _waiting(find_job(change.queue, number))
+        change.drop(number)
+    shutil.rmtree(job_dir(number), ignore_errors=True)
+    _wake()
+
+
 def retry(numbers: Iterable[int], *, anew: bool = False) -> list[QueueJob]:
     """Put jobs that have ended back into the queue, at its end: each goes on where it was, or begins ``anew``.
 

@@ -51,7 +51,7 @@ PARAMETERS_ACTIONS: tuple[Action, ...] = (
         "parameters.queue",
         ("Q",),
         N_("queue this"),
-        N_("Put the run that the form describes, as it is now, into the queue of this machine."),
+        N_("Put the run that the form describes, as it is now, into the queue of this machine; undo takes it back."),
     ),
     Action(
         "parameters.slurm",
@@ -61,7 +61,12 @@ PARAMETERS_ACTIONS: tuple[Action, ...] = (
         show=False,
     ),
     Action("parameters.save", ("ctrl+s",), N_("save"), N_("Write the configuration to its file.")),
-    Action("parameters.undo", ("u",), N_("undo"), N_("Take the last change of the form back.")),
+    Action(
+        "parameters.undo",
+        ("u",),
+        N_("undo"),
+        N_("Take the last change of the form back, or the run that was just queued."),
+    ),
     Action("parameters.search", ("/",), N_("find"), N_("Find a setting by its name here or in other programs.")),
     Action(
         "parameters.changed",

@@ -42,7 +42,7 @@ class FormEditing:
     def refusal(self, action_id: str) -> str:
         """Why an edit cannot be made now; empty when it can."""
         row, form = self._screen.row, self._screen.form
-        if action_id == "parameters.undo" and not form.can_undo:
+        if action_id == "parameters.undo" and not form.can_undo and not self._screen.start.has_queued:
             return _("There is nothing to undo.")
         if action_id == "parameters.redo" and not form.can_redo:
             return _("There is nothing to do again.")
@@ -217,6 +217,9 @@ class FormEditing:
             screen.tell(_("This is its default."))
 
     def action_undo(self) -> None:
+        if self._screen.start.has_queued:  # nothing was changed since
+            self._screen.start.take_back()
+            return
         what = self._screen.form.undo()
         self._show_touched()
         self._screen.tell(_("undone: {what}").format(what=what))

@@ -37,6 +37,7 @@ class RunStart:
         self._wanted = False
         self._beside: list[str] = []  # about the runs that share the device
         self._tight: list[str] = []  # what the disk may not hold, as it was said with the question
+        self._queued: list[tuple[int, Config]] = []  # jobs by number, and the form's configuration of then
 
     @property
     def busy(self) -> bool:
@@ -73,16 +74,43 @@ class RunStart:
     async def _enqueue(self) -> None:
         """Put a copy of the form into the queue; what is edited afterwards is another run."""
         screen, path = self._screen, self._screen.workspace.config_path
-        config = screen.form.config.model_copy(deep=True)
-        add = partial(_add_to_queue, config, screen.workspace.runs_dir, str(path or ""))
+        config = screen.form.config
+        name = plain(path.name if path is not None else config.saving.name, limit=24) + " *" * screen.unsaved
+        add = partial(_add_to_queue, config.model_copy(deep=True), screen.workspace.runs_dir, str(path or ""))
         screen.shell.tell(_("checking"))
         try:
-            number = await in_thread(add)
+            number, place = await in_thread(add)
         except UserError as error:
             screen.shell.tell(error_words(error), "error")
             return
-        key = screen.shell.keymap.shown("app.show-queue")
-        screen.shell.tell(_("Queued as job {number}; {key} shows the queue.").format(number=number, key=key), "success")
+        self._queued.append((number, config))
+        words = _("Queued {name}: job {number}, place {place}   {undo} takes it back   {key} queue")
+        undo, key = (screen.shell.keymap.shown(action) for action in ("parameters.undo", "app.show-queue"))
+        screen.shell.tell(words.format(name=name, number=number, place=place, undo=undo, key=key), "success")
+        screen.refresh_keys()
+
+    @property
+    def has_queued(self) -> bool:
+        """Whether undo is about a run that was queued: nothing on the form was changed since."""
+        return bool(self._queued) and self._queued[-1][1] is self._screen.form.config
+
+    def take_back(self) -> None:
+        """Take the run that was queued last out of the queue, if it still waits."""
+        number, _config = self._queued.pop()
+        self._screen.guide(partial(self._withdraw, number), stops=False)
+
+    async def _withdraw(self, number: int) -> None:
+        shell = self._screen.shell
+        try:
+            await in_thread(_take_from_queue, number)
+        except UserError as error:
+            words = error_words(error)
+            if error.code == "queue.not_waiting":
+                key = shell.keymap.shown("app.show-queue")
+                words = _("Job {number} does not wait any more; {key} shows it.").format(number=number, key=key)
+            shell.tell(words, "warning")
+            return
+        shell.tell(_("Taken back: job {number} is out of the queue.").format(number=number), "success")
 
     async def _ask(self) -> None:
         """Ask; while the plan is awaited that was agreed to, the form can be used again."""
@@ -188,10 +216,18 @@ def _start_run(config: Config, runs_dir: Path, command: Sequence[str] | None, *,
     return start_run(config, runs_dir, command=command, force=force)
 
 
-def _add_to_queue(config: Config, runs_dir: Path, source: str) -> int:
+def _add_to_queue(config: Config, runs_dir: Path, source: str) -> tuple[int, int]:
+    """The number of the job, and its place among those that wait."""
     from lora_tui.jobs.queue.door import add, training
+    from lora_tui.jobs.queue.journal import read_queue
     from lora_tui.runs.start import require_startable
 
     require_startable(config, runs_dir)
     (job,) = add([training(config, runs_dir, source=source)])
-    return job.id
+    return job.id, 1 + sum(other.rank < job.rank for other in read_queue().waiting())
+
+
+def _take_from_queue(number: int) -> None:
+    from lora_tui.jobs.queue.door import withdraw
+
+    withdraw(number)
