@@ -33,6 +33,8 @@ os.environ.update(
     TEXTUAL_ANIMATIONS="none",  # read when textual is imported
 )
 
+_GPUS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a shell; what tests start inherits it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -40,6 +42,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of
 # time of all tests. What is there before the first test is never garbage, and the rest is looked at less often.
 gc.disable()
 gc.set_threshold(10_000, 20, 20)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """What is not for a GPU sees none: its numbers are those of a CPU, and its trainers are forked from others."""
+    wanted = str(config.option.markexpr)
+    if any(Path(place).exists() for place in _GPUS) and ("gpu" not in wanted or "not gpu" in wanted):
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -52,9 +52,9 @@ class Network(nn.Module):
         return image + text.mean()
 
 
-def network(count: int, *, kind: str = "") -> Network:
+def network(count: int, *, kind: str = "", width: int = 16) -> Network:
     torch.manual_seed(0)
-    made = Network(count).requires_grad_(False)
+    made = Network(count, width).requires_grad_(False)
     if kind:
         quantize_linears(made.blocks, kind)  # type: ignore[arg-type]
     made.own = frozenset(made.modules())
@@ -62,10 +62,11 @@ def network(count: int, *, kind: str = "") -> Network:
     return made
 
 
-def step(made: Network) -> tuple[Tensor, dict[str, Tensor]]:
+def step(made: Network, device: torch.device = CPU) -> tuple[Tensor, dict[str, Tensor]]:
     generator = torch.Generator().manual_seed(3)
     made.zero_grad()
-    given = made(torch.randn(2, 5, 8, generator=generator), torch.randn(2, 3, 8, generator=generator))
+    image, text = (torch.randn(2, count, 8, generator=generator).to(device) for count in (5, 3))
+    given = made(image, text)
     given.square().mean().backward()
     return given.detach(), {name: p.grad.clone() for name, p in made.named_parameters() if p.grad is not None}
 
@@ -84,6 +85,34 @@ def test_results_and_gradients_are_those_of_blocks_at_home(count: int, slots: in
         assert all(torch.equal(found[name], gradients[name]) for name in gradients)
     stream.stop()
     assert torch.equal(step(made)[0], wanted) and not stream.home_bytes
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("kind", ["", "int8"])
+@pytest.mark.parametrize("count", [2, 9])
+def test_blocks_that_visit_a_gpu_give_what_those_give_that_stay_there(count: int, kind: str) -> None:
+    """Wide ones, which are long on their way: one that began too early, or arrived too early, would show.
+
+    Steps are asked for one after the other, and nothing waits between them but for a pause.
+    """
+    device = torch.device("cuda", 0)
+    wanted, gradients = step(network(count, kind=kind, width=2048).to(device), device)
+    made = network(count, kind=kind, width=2048)
+    stream = StreamedBlocks(made.blocks, device, own=made.own)  # type: ignore[arg-type]
+    assert all(home.is_pinned() for home in stream._homes)
+    made.to(device)
+    found = []
+    for number in range(6):
+        if number == 3:
+            stream.rest()
+            stream.go_on()
+        found.append(step(made, device))
+    for given, own in found:
+        assert torch.allclose(given, wanted, rtol=1e-4, atol=1e-4)
+        assert own.keys() == gradients.keys()
+        assert all(torch.allclose(own[name], gradients[name], rtol=1e-3, atol=1e-6) for name in gradients)
+    stream.stop()
+    assert torch.allclose(step(made.to(device), device)[0], wanted, rtol=1e-4, atol=1e-4)
 
 
 def test_a_step_copies_each_block_twice_at_most() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -98,6 +99,36 @@ def test_killed_first_and_killed_second_and_still_the_bits_of_one(base: Path, da
     assert said["ss_total_batch_size"] == "8"
     assert said["ss_num_batches_per_epoch"] == "3"
     assert read_record(run)["device"]["processes"] == ["cpu", "cpu"]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_two_gpus_learn_what_one_does(precision: str, base: Path, data: Path, tmp_path: Path) -> None:
+    """Each in a process that has seen no GPU before; two of them pause on the way."""
+    found = []
+    for processes in (1, 2):
+        settings = config(base, data, processes)
+        settings.memory.device, settings.memory.precision = "cuda", precision  # type: ignore[assignment]
+        run = new_run(tmp_path / str(processes), settings)
+        with run.log_path.open("ab") as log:
+            command = [sys.executable, "-m", "lora_tui.trainer", str(run.root)]
+            life = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        try:
+            if processes == 2:
+                until(lambda run=run: steps(run), 240)
+                _pause_and_go_on(run, 0)
+            assert life.wait(240) == 0, run.log_path.read_text("utf-8")
+        finally:
+            life.kill()
+            life.wait()
+        found.append(lora(run))
+        assert sorted(read_record(run)["device"]["processes"]) == [f"cuda:{number}" for number in range(processes)]
+    one, two = found
+    size = torch.cat([tensor.flatten() for tensor in one.values()]).float().norm()
+    off = torch.cat([(two[name] - tensor).flatten() for name, tensor in one.items()]).float().norm()
+    assert off < (1e-3 if precision == "fp32" else 0.05) * size
 
 
 def test_one_that_fails_ends_the_run_with_its_reason(
