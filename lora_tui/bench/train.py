@@ -109,12 +109,14 @@ def measure(args: argparse.Namespace) -> list[Measure]:
             code="bench.products",
         )
     with contextlib.nullcontext(args.at) if args.at else home_for_torch() as folder:
-        import torch
+        from lora_tui.trainer.memory.shortage import is_shortage
 
         _take_gpu(args.cap)
         try:
             return _measured(args, Path(folder))
-        except torch.OutOfMemoryError:
+        except Exception as error:
+            if not is_shortage(error):
+                raise
             raise UserError(
                 _("memory ran out."),
                 place="bench train",
