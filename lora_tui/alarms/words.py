@@ -7,7 +7,7 @@ from collections.abc import Callable
 from lora_tui.alarms.alarm import ERROR, NOTICE, WARNING, Alarm
 from lora_tui.alarms.facts import RunFacts
 from lora_tui.alarms.finding import Finding
-from lora_tui.text.formats import bytes_text, count, duration, number
+from lora_tui.text.formats import bytes_text, count, duration, number, setting_number
 from lora_tui.text.plain import plain, sentences
 from lora_tui.text.translate import _
 
@@ -65,7 +65,7 @@ def _against_overfitting(facts: RunFacts) -> str:
     if facts.rank > 4:
         ways.append(_("a lower rank ({rank} now)").format(rank=facts.rank))
     if facts.rate:
-        ways.append(_("a lower learning rate ({rate} now)").format(rate=f"{facts.rate:g}"))
+        ways.append(_("a lower learning rate ({rate} now)").format(rate=setting_number(facts.rate)))
     ways.append(_("dropout or weight decay"))
     if not facts.regularised:
         ways.append(_("regularisation images"))
@@ -91,7 +91,7 @@ def _no_fall(finding: Finding, facts: RunFacts) -> Told:
         message = _("Validation has not fallen in {step} steps: {before} at the start, {now} now.")
     else:
         message = _("The loss has not fallen in {step} steps: {before} at the start, {now} now.")
-    ways = [_("a higher learning rate ({rate} now)").format(rate=f"{facts.rate:g}") if facts.rate else ""]
+    ways = [_("a higher learning rate ({rate} now)").format(rate=setting_number(facts.rate)) if facts.rate else ""]
     ways += [_("a higher rank ({rank} now)").format(rank=facts.rank) if facts.rank else _("a higher rank")]
     ways += [
         _("captions that say what is in the images"),
@@ -106,7 +106,7 @@ def _underfitting(finding: Finding, facts: RunFacts) -> Told:
     message = _("The loss was still falling at the end: {share} of its fall lies in the last third.")
     ways = [
         _("more steps or repeats"),
-        _("a higher learning rate ({rate} now)").format(rate=f"{facts.rate:g}") if facts.rate else "",
+        _("a higher learning rate ({rate} now)").format(rate=setting_number(facts.rate)) if facts.rate else "",
         _("a higher rank ({rank} now)").format(rank=facts.rank) if facts.rank else _("a higher rank"),
         _("fewer regularisation images") if facts.regularised else "",
     ]
@@ -182,7 +182,7 @@ def _budget_short(finding: Finding, facts: RunFacts) -> Told:
 
 def _lower_rate(facts: RunFacts) -> str:
     if facts.rate:
-        return _("Lower the learning rate ({rate} now) to a half or a third.").format(rate=f"{facts.rate:g}")
+        return _("Lower the learning rate ({rate} now) to a half or a third.").format(rate=setting_number(facts.rate))
     return _("Lower the learning rate.")
 
 

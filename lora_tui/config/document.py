@@ -12,7 +12,7 @@ from lora_tui.config.presets import KINDS, SHIPPED, Preset, read_preset
 from lora_tui.config.schema import SCHEMA_VERSION
 from lora_tui.families import facts_for
 from lora_tui.files import write_atomic
-from lora_tui.text import language, set_language
+from lora_tui.text import language, set_language, setting_number
 
 DEFAULT_PATH = Path("docs") / "parameters.md"
 
@@ -119,7 +119,7 @@ def _value(value: object) -> str:
         return f"`{_cell(value)}`" if value else "empty"
     if isinstance(value, list):
         return "`" + ", ".join(str(item) for item in value) + "`"
-    return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
+    return f"`{setting_number(value)}`"
 
 
 def _allowed(spec: FieldSpec) -> str:

@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 
 from lora_tui.config.option import Option
 from lora_tui.config.schema import Config, Section
-from lora_tui.text import N_, _
+from lora_tui.text import N_, _, setting_number
 
 Kind = Literal["int", "float", "bool", "choice", "text", "list"]
 
@@ -144,7 +144,7 @@ UNITS = (N_("px"), N_("steps"), N_("epochs"), N_("tokens"), N_("measurements"))
 def _bound(value: float | None) -> str:
     if value is None:
         return ""
-    return str(int(value)) if float(value).is_integer() else f"{value:g}"
+    return setting_number(float(value))
 
 
 def _section(name: str, info: FieldInfo) -> SectionSpec:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from lora_tui.config.fields import FieldSpec, allowed_text, field_for, fields, sections
 from lora_tui.config.schema import Config
 from lora_tui.errors import UserError
-from lora_tui.text import _, ngettext, plain
+from lora_tui.text import _, ngettext, plain, setting_number
 
 
 class ConfigErrors(UserError):
@@ -68,10 +68,8 @@ def unknown_key(key: str, place: str = "") -> UserError:
 
 def shown(value: object) -> str:
     """A value as the file would have it, cut and cleaned for a message."""
-    text = (
-        json.dumps(value, ensure_ascii=False) if isinstance(value, (str, bool, list)) and _dumps(value) else str(value)
-    )
-    return plain(text, limit=60)
+    told = isinstance(value, (str, bool, list)) and _dumps(value)
+    return plain(json.dumps(value, ensure_ascii=False) if told else setting_number(value), limit=60)
 
 
 def joined(place: str, key: str) -> str:

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from lora_tui.config.schema import Config
-from lora_tui.text import N_, _, plain
+from lora_tui.text import N_, _, plain, setting_number
 
 SECRET = re.compile(r"(api_?keys?|token|passwords?|secrets?)\Z", re.IGNORECASE)
 """The end of a key whose value is nobody's business; ``max_token_length`` and ``keep_tokens`` are none."""
@@ -119,7 +119,7 @@ def value_text(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, (list, tuple)):
         return plain("[" + ", ".join(str(one) for one in value) + "]", limit=SHOWN)
-    return plain(f"{value:g}" if isinstance(value, float) else str(value), limit=SHOWN) or '""'
+    return plain(setting_number(value), limit=SHOWN) or '""'
 
 
 def told_value(key: str, value: object) -> str:

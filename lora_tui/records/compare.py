@@ -18,7 +18,7 @@ from lora_tui.records.rows import Row
 from lora_tui.runs.facts import Sample
 from lora_tui.runs.folder import RunFolder, read_json
 from lora_tui.runs.story import RunStory
-from lora_tui.text.formats import bytes_text, count, duration, number
+from lora_tui.text.formats import bytes_text, count, duration, number, setting_number
 from lora_tui.text.plain import plain
 from lora_tui.text.translate import N_, _
 from lora_tui.toml_files import TomlError, read_toml
@@ -204,13 +204,9 @@ def by_key(lines: Sequence[Line]) -> tuple[Line, ...]:
 
 def setting_text(value: Any) -> str:
     """A value as it is written in a configuration, on one line and safe to show."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return f"{value:g}"
     if isinstance(value, list):
         return plain(", ".join(map(setting_text, value)))
-    return plain(str(value)) if value != "" else '""'
+    return plain(setting_number(value)) if value != "" else '""'
 
 
 def _machines(runs: Sequence[RunFolder]) -> list[Line]:

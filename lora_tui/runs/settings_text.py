@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from lora_tui.errors import UserError
 from lora_tui.runs.folder import RunFolder
+from lora_tui.text.formats import setting_number
 from lora_tui.text.plain import plain
 from lora_tui.text.translate import _, ngettext
 from lora_tui.toml_files import TomlError, read_toml
@@ -82,7 +83,7 @@ def described(config: Config) -> RunSettings:
     else:
         length = ngettext("{n} epoch", "{n} epochs", config.steps.epochs).format(n=config.steps.epochs)
     what = (config.model.family, *named, f"{config.data.resolution} px")
-    rate = _("lr {rate}").format(rate=f"{learning.unet_lr:g}")
+    rate = _("lr {rate}").format(rate=setting_number(learning.unet_lr))
     how = (optimizer, rate, schedule, _("batch {size}").format(size=config.steps.batch_size), length)
     return RunSettings(adapter, optimizer, schedule, packed, (what, how, *([kept] if kept else ())))
 

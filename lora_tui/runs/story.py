@@ -25,6 +25,7 @@ from lora_tui.runs.pace import Pace
 from lora_tui.runs.rewinds import find_rewinds, last_step
 from lora_tui.runs.series import Series, width_for
 from lora_tui.runs.steps import PRIMARY, StepBatch, StepSplitter
+from lora_tui.text.formats import setting_number
 
 SECONDARY = ("data_wait", "images_per_second", "memory_allocated", "memory_reserved", "d")
 """Fields of a ``step`` event that become series beside those of ``PRIMARY``; of ``lr`` see :func:`rate_of`."""
@@ -412,7 +413,7 @@ class RunStory:
             self.info = replace(self.info, total_steps=total, epochs=facts.whole(event, "epochs") or self.info.epochs)
         rate = as_number(event.get("learning_rate"))
         if event.get("asked") is True:
-            self._mark(event, "changed", f"{rate if rate is not None else ''} {total}")
+            self._mark(event, "changed", f"{setting_number(rate) if rate is not None else ''} {total}")
 
     def _on_images(self, event: Event) -> None:
         step = facts.whole(event, "step")

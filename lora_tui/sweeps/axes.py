@@ -28,7 +28,7 @@ from lora_tui.config.mistakes import ConfigErrors, joined, shown, unknown_key
 from lora_tui.config.ranges import NoRange, TooMany, numbers_in
 from lora_tui.config.schema import Config
 from lora_tui.errors import UserError
-from lora_tui.text import _, count, ngettext, plain
+from lora_tui.text import _, count, ngettext, plain, setting_number
 
 TOGETHER, NAME = "together", "name"
 """What else the table may have: the settings that vary together, and the name of the sweep."""
@@ -177,7 +177,7 @@ def value_text(value: Any) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, float):
-        return float_text(value)
+        return setting_number(value)
     if isinstance(value, list):
         return ", ".join(map(str, value))
     return str(value)

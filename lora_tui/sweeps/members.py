@@ -16,7 +16,7 @@ from lora_tui.config.mistakes import ConfigErrors
 from lora_tui.config.schema import Config, as_plain
 from lora_tui.errors import UserError
 from lora_tui.runs.folder import folder_name
-from lora_tui.sweeps.axes import MOST_VALUES, Axes, Axis, value_text
+from lora_tui.sweeps.axes import MOST_VALUES, Axes, Axis, float_text, value_text
 from lora_tui.text import _, count, plain
 
 MOST_RUNS = MOST_VALUES
@@ -167,7 +167,7 @@ def _part(axis: Axis, label: str, value: Any, axes: Sequence[Axis]) -> str:
     if isinstance(value, bool):
         return f"{label}-{value_text(value)}"
     if isinstance(value, (int, float)):
-        return _numbered(label, value_text(value))
+        return _numbered(label, float_text(value) if isinstance(value, float) else str(value))
     words = {_key(one): _word(axis, one) for one in axis.values}
     others = {_word(axis, one) for other in axes if other is not axis for one in other.values}
     word = words[_key(value)]

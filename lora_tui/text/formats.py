@@ -36,6 +36,29 @@ def number(value: float | None, digits: int = 4) -> str:
     return _scientific(value)
 
 
+def setting_number(value: object) -> str:
+    """A value of a setting as a person writes it: ``1e-4``, ``32``, ``0.05``, ``true``; it reads back as the same."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if not isinstance(value, float):
+        return str(value)
+    text = repr(value)
+    if 0 < abs(value) < 1e-3:
+        mantissa, _e, exponent = f"{value:e}".partition("e")
+        short = f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+        return short if float(short) == value else text
+    return text.removesuffix(".0")
+
+
+def rate_text(value: float | None) -> str:
+    """A learning rate of a moment in the form of a setting, to three digits: ``1e-4``, ``9.71e-5``; ``-`` for none."""
+    if value is None:
+        return "-"
+    if not _is_finite(value):
+        return str(value)
+    return setting_number(float(f"{value:.3g}")) if abs(value) < MOST_COUNTED else _scientific(value)
+
+
 def duration(seconds: float | None) -> str:
     """``980`` as ``16m 20s``; two units at most, ``-`` for none or what is no duration."""
     if seconds is None or not 0 <= seconds <= MOST_SECONDS:

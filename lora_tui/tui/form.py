@@ -30,10 +30,10 @@ from lora_tui.config.load import set_value
 from lora_tui.config.presets import Preset
 from lora_tui.config.schema import Config, SamplePrompt
 from lora_tui.errors import UserError
-from lora_tui.text import N_, _, plain
+from lora_tui.text import N_, _, plain, setting_number
 from lora_tui.tui.cells import Cell
 from lora_tui.tui.form_origins import EDITED, Origin, Origins
-from lora_tui.tui.form_words import haystack, number_text, rule_text, value_text
+from lora_tui.tui.form_words import haystack, rule_text, value_text
 from lora_tui.tui.marks import UNICODE, Marks
 
 UNDO_LIMIT = 500
@@ -345,7 +345,7 @@ class Form:
         value = value_of(self.config, row.key)
         if isinstance(value, list):
             return list_text(value, of_rules=row.spec.key == "network.layers")
-        return number_text(value)
+        return setting_number(value)
 
     def candidate(self, row: FormRow, text: str) -> Config:
         """The configuration with ``text`` in the row.

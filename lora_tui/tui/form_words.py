@@ -6,21 +6,7 @@ from collections.abc import Sequence
 
 from lora_tui.config.fields import FieldSpec, fields
 from lora_tui.config.presets import Preset
-from lora_tui.text import _, plain
-
-
-def number_text(value: object) -> str:
-    """A value as a person writes it: ``1e-4``, ``32``, ``0.05``, ``true``; reading it back gives the same value."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if not isinstance(value, float):
-        return str(value)
-    text = repr(value)
-    if 0 < abs(value) < 1e-3:
-        mantissa, _e, exponent = f"{value:e}".partition("e")
-        short = f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
-        return short if float(short) == value else text
-    return text.removesuffix(".0")
+from lora_tui.text import _, plain, setting_number
 
 
 def value_text(spec: FieldSpec, value: object) -> str:
@@ -31,7 +17,7 @@ def value_text(spec: FieldSpec, value: object) -> str:
         return plain(spec.label(value))
     if isinstance(value, list):
         return plain(" ".join(str(item) for item in value))
-    return plain(number_text(value))
+    return plain(setting_number(value))
 
 
 def rule_text(spec: FieldSpec) -> str:

@@ -10,9 +10,9 @@ from typing import Any
 from lora_tui.jobs.events import as_count, as_number
 from lora_tui.runs.gpu_memory import GpuMemory, gpu_memory_in
 from lora_tui.runs.machine_series import cards_in
-from lora_tui.text import _, bytes_text, count, duration, plain
+from lora_tui.text import _, bytes_text, count, duration, plain, rate_text
 from lora_tui.tui.cells import Cell, fit
-from lora_tui.tui.run_text import Line, Seen, meter, rate_text, smooth_text, value_text
+from lora_tui.tui.run_text import Line, Seen, meter, smooth_text, value_text
 
 SHARED_FROM = 0.05
 """Share of a card's memory from which on what others hold of it is worth a line; a desktop holds less."""

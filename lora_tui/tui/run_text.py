@@ -12,7 +12,7 @@ from lora_tui.runs.machine_series import CARD
 from lora_tui.runs.settings_text import RunSettings
 from lora_tui.runs.status import RunStatus, awaits_turn
 from lora_tui.runs.story import RunStory
-from lora_tui.text import N_, _, clock, count, duration, number, percent, plain
+from lora_tui.text import N_, _, clock, count, duration, number, percent, plain, rate_text
 from lora_tui.tui.cells import Cell, fit, wrap
 from lora_tui.tui.curves import OTHER_ROLES, SCALES, Curves, Look, card_of, several
 from lora_tui.tui.marks import Marks
@@ -376,11 +376,6 @@ def _from_status(seen: Seen) -> Ending | None:
 def value_text(value: float | None) -> str:
     """A measured value in six cells."""
     return f"{number(value):>6}"
-
-
-def rate_text(value: float | None) -> str:
-    """A learning rate in seven cells."""
-    return "-" if value is None else f"{value:.1e}"
 
 
 def smooth_text(seen: Seen) -> str:

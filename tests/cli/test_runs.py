@@ -127,7 +127,7 @@ def test_one_run_is_shown_with_its_files(done: RunFolder, capsys: pytest.Capture
     assert command(["runs", "show", "1"]) == 0
     text = capsys.readouterr().out
     assert "finished" in text and "checkpoints/x.safetensors" in text and "1 kB" in text
-    assert "sd15, LoRA, rank 32, alpha 32, 512 px\nAdamW, lr 0.0001, cosine, batch 2" in text
+    assert "sd15, LoRA, rank 32, alpha 32, 512 px\nAdamW, lr 1e-4, cosine, batch 2" in text
     assert command(["runs", "show", "done", "--json"]) == 0
     shown = answer(capsys)
     assert shown["checkpoints"] == [{"path": str(done.checkpoints_dir / "x.safetensors"), "bytes": 1000}]

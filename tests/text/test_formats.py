@@ -8,14 +8,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lora_tui.text.formats import bytes_text, clock, count, duration, number, percent
+from lora_tui.text.formats import bytes_text, clock, count, duration, number, percent, rate_text, setting_number
 
 ANY_NUMBER = st.floats() | st.integers() | st.sampled_from((10**400, -(10**400), 10**5000, True))
 
 
 @given(value=ANY_NUMBER, other=ANY_NUMBER)
 def test_every_number_becomes_a_short_text(value: float, other: float) -> None:
-    texts = (count(value), number(value), duration(value), bytes_text(value), percent(value, other), clock(value))
+    texts = (
+        count(value),
+        number(value),
+        duration(value),
+        bytes_text(value),
+        percent(value, other),
+        clock(value),
+        rate_text(value),
+    )
     assert all(isinstance(text, str) and len(text) <= 20 and text.isprintable() for text in texts), texts
 
 
@@ -57,3 +65,14 @@ def test_a_moment_is_told_by_the_local_clock(monkeypatch: pytest.MonkeyPatch) ->
     finally:
         monkeypatch.undo()
         time.tzset()
+
+
+@pytest.mark.parametrize(
+    ("value", "setting", "moment"),
+    [(0.004, "0.004", "0.004"), (1e-4, "1e-4", "1e-4"), (1.25e-5, "1.25e-5", "1.25e-5"),
+     (9.7134e-5, "9.7134e-5", "9.71e-5"),
+     (0.0039283, "0.0039283", "0.00393"), (1.0, "1", "1"), (0.0, "0", "0"), (math.nan, "nan", "nan")],
+)  # fmt: skip
+def test_a_learning_rate_is_written_as_the_form_writes_it(value: float, setting: str, moment: str) -> None:
+    assert (setting_number(value), rate_text(value)) == (setting, moment)
+    assert rate_text(None) == "-"

@@ -235,7 +235,7 @@ def test_epoch_cost_drift_and_tensors_are_told(tmp_path: Path) -> None:
     now = replace(seen(story), status=alive, price=2.0, currency="EUR")
     lines = [text(line).split() for line in fact_lines(now, 40, 30)]
     assert ["it/s", "1.25", "100%", "slower"] in lines
-    assert ["lr", "1.0e-04", "d", "3.0e-04"] in lines
+    assert ["lr", "1e-4", "d", "3e-4"] in lines
     assert ["tensors", "7.0", "/", "8.0", "GB", "kept"] in lines and ["free", "17.0", "GB", "VRAM"] in lines
     cost = next(line for line in lines if line[0] == "cost")
     assert cost[2:] == ["of", f"{float(cost[1]) + 2.0:.2f}", "EUR"]

@@ -15,10 +15,10 @@ from lora_tui.config.presets import list_presets
 from lora_tui.config.schema import Config, DatasetEntry, SamplePrompt
 from lora_tui.config.validate import check_config
 from lora_tui.errors import UserError
-from lora_tui.text import set_language
+from lora_tui.text import set_language, setting_number
 from lora_tui.tui.form import Form, FormRow, groups
 from lora_tui.tui.form_lines import detail_lines
-from lora_tui.tui.form_words import help_text, number_text
+from lora_tui.tui.form_words import help_text
 
 
 def row_for(form: Form, key: str) -> FormRow:
@@ -204,12 +204,12 @@ def test_relative_places_count_from_the_configuration(tmp_path: Path):
 
 @given(st.floats(1e-12, 10, allow_nan=False))
 def test_numbers_are_written_so_that_they_read_back_equal(value):
-    config = set_value(Config(), "learning.unet_lr", number_text(value))
+    config = set_value(Config(), "learning.unet_lr", setting_number(value))
     assert value_of(config, "learning.unet_lr") == value
 
 
 def test_small_rates_are_written_the_way_people_do():
-    assert [number_text(value) for value in (1e-4, 2.5e-5, 0.05, 32.0, True)] == [
+    assert [setting_number(value) for value in (1e-4, 2.5e-5, 0.05, 32.0, True)] == [
         "1e-4",
         "2.5e-5",
         "0.05",

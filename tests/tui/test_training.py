@@ -448,6 +448,6 @@ async def test_two_lines_of_the_learning_rate_are_told_apart(tmp_path: Path) -> 
     app = app_on(tmp_path, "training", run=run)
     async with app.run_test(size=(120, 45)) as pilot:
         screen = await read(pilot)
-        await soon(pilot, lambda: "LEARNING RATE  9.7e-05, te 9.7e-06" in text_of(screen.query_one("#small-line-0"))[0])
+        await soon(pilot, lambda: "LEARNING RATE  9.65e-5, te 9.65e-6" in text_of(screen.query_one("#small-line-0"))[0])
         await pilot.press("c")
-        await sees(pilot, "LEARNING RATE    image model 9.7e-05, text encoder 9.7e-06")
+        await sees(pilot, "LEARNING RATE    image model 9.65e-5, text encoder 9.65e-6")

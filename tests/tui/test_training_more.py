@@ -271,7 +271,7 @@ async def test_rate_end_prompt_and_measuring_are_asked_for_with_what_they_cost(
         await pilot.press("e", "enter", *"nothing", "enter")
         await sees(pilot, "A number above 0")
         await pilot.press("ctrl+u", *"5e-5", "enter")
-        await sees(pilot, "Learn at 5e-05 instead of 0.0001?")
+        await sees(pilot, "Learn at 5e-5 instead of 1e-4?")
         assert "is in the record" in screen_text(pilot.app) or "stands in the record" in screen_text(pilot.app)
         await pilot.press("enter")
         await sees(pilot, "change: done")

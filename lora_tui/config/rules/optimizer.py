@@ -16,7 +16,7 @@ from lora_tui.config.optimizers import LIBRARY, OPTIMIZER_FACTS, OTHER, PACKAGES
 from lora_tui.config.schema import Config
 from lora_tui.config.text_rates import text_rates_of
 from lora_tui.errors import UserError
-from lora_tui.text import _, plain
+from lora_tui.text import _, plain, setting_number
 
 #: An optimizer that finds its own step size learns nothing below the first and is not meant beyond the others.
 LEAST_OWN_RATE, LOW_OWN_RATE, HIGH_OWN_RATE = 0.01, 0.1, 5.0
@@ -166,7 +166,7 @@ def rates(config: Config) -> Iterator[Finding]:
         yield error(
             "learning.unet_lr",
             _("{name} finds its step size itself and multiplies it with the rate: at {rate} it learns nothing.").format(
-                name=facts.title, rate=f"{rate:g}"
+                name=facts.title, rate=setting_number(rate)
             ),
             _("Set learning.unet_lr and learning.text_encoder_lr to 1.")
             if config.trains_text
@@ -177,14 +177,14 @@ def rates(config: Config) -> Iterator[Finding]:
         yield error(
             "learning.text_encoder_lr" if text == learning.text_encoder_lr else "learning.text_encoder_2_lr",
             _("{name} has one step size for all: the two rates must be the same.").format(name=facts.title),
-            _("Set it to {rate}, or to 0.").format(rate=f"{unet:g}"),
+            _("Set it to {rate}, or to 0.").format(rate=setting_number(unet)),
             "optimizer.one_rate",
         )
     elif 0 < rate < LOW_OWN_RATE or rate > HIGH_OWN_RATE:
         yield warning(
             "learning.unet_lr",
             _("{name} finds its step size itself; a rate of {rate} is hardly meant.").format(
-                name=facts.title, rate=f"{rate:g}"
+                name=facts.title, rate=setting_number(rate)
             ),
             _("Set it to 1."),
             "optimizer.odd_rate",

@@ -14,7 +14,7 @@ from lora_tui.config.samplers import A1111, SPACINGS, spacings_of
 from lora_tui.config.schema import Config
 from lora_tui.config.text_rates import text_rates_of
 from lora_tui.families import facts_for
-from lora_tui.text import _, plain
+from lora_tui.text import _, plain, setting_number
 
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
@@ -73,7 +73,9 @@ def learning(config: Config) -> Iterator[Finding]:
         if rate > highest:
             yield warning(
                 key,
-                _("{rate} is far above the usual 1e-4: images burn or fall apart soon.").format(rate=f"{rate:g}"),
+                _("{rate} is far above the usual 1e-4: images burn or fall apart soon.").format(
+                    rate=setting_number(rate)
+                ),
                 _("Lower it to {rate}.").format(rate="1e-4"),
                 "learning.high_rate",
             )
@@ -85,7 +87,7 @@ def _text_encoders(config: Config) -> Iterator[Finding]:
     if -1 < learning.text_encoder_2_lr < 0:
         yield error(
             "learning.text_encoder_2_lr",
-            _("{rate} is no learning rate.").format(rate=f"{learning.text_encoder_2_lr:g}"),
+            _("{rate} is no learning rate.").format(rate=setting_number(learning.text_encoder_2_lr)),
             _("Use -1 for the rate of the first text encoder, or 0 and above."),
             "learning.negative_rate",
         )
@@ -296,7 +298,7 @@ def _no_effect(spec: FieldSpec, config: Config) -> Finding:
         message = _("{title} has no effect: it counts only when {rule}.").format(
             title=title, rule=_(spec.option.when.text)
         )
-    default = f"{spec.default:g}" if isinstance(spec.default, float) else shown(spec.default)
+    default = setting_number(spec.default) if isinstance(spec.default, float) else shown(spec.default)
     if not of_family:
         remedy = _("Set it back to {value}, or change what it depends on.").format(value=default)
     elif (other := COUNTERPARTS.get(spec.key)) and _fits(other, config.model.family):

@@ -8,9 +8,9 @@ from lora_tui.config.prompt_lines import values_of
 from lora_tui.errors import UserError
 from lora_tui.runs.changes import in_force, main_rate_of, read_changes, read_rate, read_total
 from lora_tui.runs.record import read_record
-from lora_tui.text import _, count, duration, ngettext, plain
+from lora_tui.text import _, count, duration, ngettext, plain, rate_text, setting_number
 from lora_tui.toml_files import TomlError, read_toml
-from lora_tui.tui.run_text import Seen, rate_text
+from lora_tui.tui.run_text import Seen
 from lora_tui.tui.screens.training_requests import Requests
 from lora_tui.tui.widgets.dialog import AskText, Choice, Choose, Confirm
 from lora_tui.tui.wording import error_words
@@ -207,4 +207,4 @@ def _as_steps(text: str) -> int | None:
 
 
 def _rate(rate: float | None) -> str:
-    return "-" if rate is None else f"{rate:g}"
+    return "-" if rate is None else setting_number(rate)
