@@ -262,7 +262,7 @@ class TagsScreen(BaseScreen):
         if self.busy:
             self.set_status(self.busy, self.awaiting.waiting())
             return
-        text = _("SCOPE {scope}").format(scope=editor.spoken(self.panes.number))
+        text = _("SCOPE {scope}").format(scope=self.edits.scope or self.verbs.spoken_scope())
         text += "   " + _("FILTER {filter}").format(filter=plain(editor.filter, limit=60) or _("none"))
         right = []
         if editor.recorder.recording:
@@ -401,3 +401,5 @@ class TagsScreen(BaseScreen):
     def on_descendant_focus(self) -> None:
         super().on_descendant_focus()
         self.panes.show_titles()
+        if isinstance(self.focused, VirtualList):  # the vocabulary has a scope of its own, also while a line is asked
+            self.say()

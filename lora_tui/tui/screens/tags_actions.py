@@ -24,8 +24,18 @@ _QUICK = tuple(
 
 TAGS_ACTIONS: tuple[Action, ...] = (
     Action("tags.add", ("a",), N_("add"), N_("Add tags at the end, in the scope.")),
-    Action("tags.remove", ("x", "delete"), N_("remove"), N_("Remove the tag under the cursor in the scope.")),
-    Action("tags.rename", ("r",), N_("rename"), N_("Rename the tag under the cursor in the scope.")),
+    Action(
+        "tags.remove",
+        ("x", "delete"),
+        N_("remove"),
+        N_("Remove the tag under the cursor in the scope; in the vocabulary from the marked images, else all shown."),
+    ),
+    Action(
+        "tags.rename",
+        ("r",),
+        N_("rename"),
+        N_("Rename the tag under the cursor in the scope; in the vocabulary in the marked images, else all shown."),
+    ),
     Action(
         "tags.toggle-tag",
         ("t",),

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
+
 from lora_tui.captions.transaction import Preview
 from lora_tui.text import _, count, ngettext, plain
 from lora_tui.tui.cells import Cell, wrap
@@ -32,11 +34,17 @@ SAMPLES = 300
 
 
 class Edits:
-    """Operations on captions, and the preview that waits for an answer."""
+    """Operations on captions, and the preview that waits for an answer.
+
+    Attributes:
+        pending: what the preview shows; none where none waits.
+        scope: what it is about, for a person; empty where none waits.
+    """
 
     def __init__(self, screen: TagsScreen) -> None:
         self.screen = screen
         self.pending: Preview | None = None
+        self.scope = ""
         self._rows: list[tuple[Cell, ...]] = []
         self._notes: tuple[str, ...] = ()
         self._then: Callable[[], object] | None = None
@@ -94,7 +102,7 @@ class Edits:
         except Exception as error:
             self.screen.tell(failure_words(self.screen.shell, error), "error")
             return
-        self._take(found, ask, repeatable)
+        self._take(found, stretch, ask, repeatable)
 
     async def _consider_long(self, prepare: Callable[..., Preview], stretch: Stretch, ask: bool, again: bool) -> None:
         stop = self._stop = threading.Event()
@@ -115,13 +123,13 @@ class Edits:
         finally:
             self.screen.work("")
         if not stop.is_set():
-            self._take(found, ask, again)
+            self._take(found, stretch, ask, again)
 
     def stop(self) -> None:
         """Esc: an edit that is only being computed is given up."""
         self._stop.set()
 
-    def _take(self, found: Preview, ask: bool, repeatable: bool) -> None:
+    def _take(self, found: Preview, stretch: Stretch, ask: bool, repeatable: bool) -> None:
         if not found.changes:
             if found.refused:
                 self.screen.tell(error_words(found.refused[0][1]), "error")
@@ -129,10 +137,10 @@ class Edits:
                 if repeatable:  # elsewhere it may change something
                     self._editor.recorder.note(found.operation_text)
                 self.screen.tell(_("Nothing changes by: {operation}").format(operation=_shown(found)), "muted")
-                self.screen.prose.suggest(found.operation_text)
+                self.screen.prose.suggest(found.operation_text, stretch)
                 self._go_on()
         elif ask:
-            self._show(found)
+            self._show(found, stretch)
         else:
             self._do(found, repeatable)
 
@@ -171,7 +179,7 @@ class Edits:
 
     # -- the preview
 
-    def _show(self, found: Preview) -> None:
+    def _show(self, found: Preview, stretch: Stretch) -> None:
         width = max(self.screen.size.width - 6, 20)
         notes: list[tuple[Cell, ...]] = [(Cell(line, "warning"),) for one in self._notes for line in wrap(one, width)]
         try:
@@ -179,18 +187,20 @@ class Edits:
         except Exception as error:
             self.screen.tell(failure_words(self.screen.shell, error), "error")
             return
-        self.pending = found
+        self.pending, self.scope = found, plain(stretch.spoken, limit=40)
+        self.screen.say()
         self._focus = self.screen.panes.focus
         self._notes = ()
         keymap = self.screen.shell.keymap
         images = ngettext("{count} image", "{count} images", found.images).format(count=count(found.images))
         places = ngettext("{count} tag", "{count} tags", found.occurrences).format(count=count(found.occurrences))
-        head = [
-            Cell(_shown(found, 34), "strong"),
-            Cell(f"   {images}  {places}   "),
-            Cell(keymap.shown("tags.open"), "accent"),
-        ]
+        about = f"{images}  {places}"
+        if stretch.spoken not in found.operation_text:
+            about = _("{scope}: {change}").format(scope=plain(stretch.spoken, limit=24), change=about)
+        head = [Cell(f"   {about}   "), Cell(keymap.shown("tags.open"), "accent")]
         head += [Cell(" " + _("apply") + "  "), Cell(keymap.shown("app.back"), "accent"), Cell(" " + _("leave it"))]
+        room = self.screen.size.width - sum(cell_len(cell.text) for cell in head)
+        head.insert(0, Cell(_shown(found, min(max(room, 20), 48)), "strong"))
         if found.refused:
             text = ngettext("  {count} cannot be changed", "  {count} cannot be changed", len(found.refused))
             head.append(Cell(text.format(count=count(len(found.refused))), "warning"))
@@ -218,7 +228,7 @@ class Edits:
 
     def discard(self) -> None:
         """Leave the preview; nothing changes."""
-        self.pending, self._then, self._rows = None, None, []
+        self.pending, self.scope, self._then, self._rows = None, "", None, []
         self.screen.remove_class("-pending")
         pane = self._focus if self._focus != "pending" else "files"
         self.screen.set_focus(self.screen.query_one(f"#{pane}", VirtualList))

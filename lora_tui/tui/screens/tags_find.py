@@ -84,6 +84,11 @@ class Finding:
         self._prompt.ask(label, value=value, offers=offers, before=before, final=final, selected=selected)
         self.screen.refresh_keys()
 
+    @property
+    def pane(self) -> str:
+        """The pane that has the focus, or that the line which is asked has it from."""
+        return self._focus if self._prompt.is_open else self.screen.panes.focus
+
     def leave_prompt(self) -> None:
         """Esc: nothing is taken."""
         self._prompt.close()

@@ -179,16 +179,17 @@ class Prose:
         offers = list_offers(row.tag for row in self._rows)
         self.screen.finding.ask(label, done, offers=offers, value=phrase, kind="tags", final=True, would=would)
 
-    def suggest(self, operation: str) -> None:
+    def suggest(self, operation: str, stretch: Stretch) -> None:
         """Say where the tag is of an operation that changed nothing, or how it is done in sentences with its words."""
         found = _TAG_VERBS.fullmatch(operation)
         if found is not None:
-            start_job(self.screen, partial(self._suggest, found["verb"], found["what"] or found["bare"]), "suggest")
+            start_job(
+                self.screen, partial(self._suggest, stretch, found["verb"], found["what"] or found["bare"]), "suggest"
+            )
 
-    async def _suggest(self, verb: str, what: str) -> None:
+    async def _suggest(self, stretch: Stretch, verb: str, what: str) -> None:
         editor = self._editor
         tagged = [entry.number for entry in editor.corpus.entries if what in entry.tags]
-        stretch = editor.stretch(self.screen.panes.number)
         if not set(tagged).isdisjoint(stretch.numbers):
             return
         if tagged:

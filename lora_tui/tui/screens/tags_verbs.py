@@ -42,6 +42,25 @@ class Verbs:
             return _("Nothing was copied yet.")
         return ""
 
+    @property
+    def listed_scope(self) -> Scope | None:
+        """What removing and renaming are about where it is not the scope: in the vocabulary, which lists the tags of
+        all images shown, these images, unless some are marked or a scope was chosen."""
+        editor = self._editor
+        whole = self.screen.finding.pane == "vocab" and editor.scope == "here" and not editor.marks
+        return "shown" if whole else None
+
+    def spoken_scope(self) -> str:
+        """The words of the scope; in the vocabulary with what removing and renaming are about."""
+        number = self.screen.panes.number
+        spoken, scope = self._editor.spoken(number), self.listed_scope
+        if scope is None:
+            return spoken
+        keymap, ascii_only = self.screen.shell.keymap, self.screen.shell.ascii_only
+        keys = " ".join(keymap.shown(f"tags.{name}", ascii_only=ascii_only) for name in ("remove", "rename"))
+        listed = self._editor.spoken(number, scope)
+        return _("{scope} ({keys}: {listed})").format(scope=spoken, keys=keys.strip(), listed=listed)
+
     def _ask(
         self,
         label: str,
@@ -88,7 +107,7 @@ class Verbs:
         self._ask(_("add"), partial(_listed, "add"), "shown")
 
     def action_remove(self) -> None:
-        self._on_tag(_("remove"), "remove", None)
+        self._on_tag(_("remove"), "remove", self.listed_scope)
 
     def action_remove_shown(self) -> None:
         self._on_tag(_("remove"), "remove", "shown")
@@ -120,7 +139,7 @@ class Verbs:
             self.screen.edits.run(f"{verb} {quoted(panes.tag)}", scope=scope)
 
     def action_rename(self) -> None:
-        self._rename(None)
+        self._rename(self.listed_scope)
 
     def action_rename_shown(self) -> None:
         self._rename("shown")
