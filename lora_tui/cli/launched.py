@@ -61,7 +61,7 @@ def require_at_rest(run: RunFolder) -> None:
     status = inspect(run)
     if status.alive:
         raise UserError(
-            _("The run is at work: {state}.").format(state=state_word(status.state)),
+            _("It is running: {state}.").format(state=state_word(status.state)),
             place=run.name,
             remedy=_("Stop it first: lora-tui runs stop {run}").format(run=shell_name(run)),
             code="run.locked",

@@ -19,7 +19,7 @@ LOG_LINES = 40
 _HELP = {
     "hold": N_("put jobs aside, or without a number the whole queue: nothing new starts"),
     "release": N_("let them go on; a job that waits for one that failed runs all the same"),
-    "remove": N_("take jobs that are not at work out of the queue"),
+    "remove": N_("take jobs that are not running out of the queue"),
     "retry": N_("put jobs that failed or were stopped back: they go on where they were"),
     "stop": N_("ask jobs to save and end; without a number end the queue's process, jobs go on"),
 }
@@ -32,7 +32,7 @@ def build(parser: argparse.ArgumentParser) -> None:
 
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     queue_add.build(commands.add_parser("add", help=_("add a job: train CONFIG, tag DIR, prepare SRC DST, …")))
-    listed = commands.add_parser("list", help=_("all jobs: at work, waiting and why, ended"))
+    listed = commands.add_parser("list", help=_("all jobs: running, waiting and why, ended"))
     listed.set_defaults(action=_list)
     show = commands.add_parser("show", help=_("one job in full"))
     _add_job(show)
@@ -65,7 +65,7 @@ def _add_process(commands: Any) -> None:
     clear.set_defaults(action=_clear)
     start = commands.add_parser("start", help=_("start the queue's process; it needs no terminal"))
     start.set_defaults(action=_start)
-    status = commands.add_parser("status", help=_("whether it is at work, and what it can give to jobs"))
+    status = commands.add_parser("status", help=_("whether it is running, and what it can give to jobs"))
     status.set_defaults(action=_status)
     log = commands.add_parser("log", help=_("the end of a job's log, or of the queue's own"))
     log.add_argument("job", nargs="?", type=int, metavar="ID", help=_("number of a job"))
@@ -186,7 +186,7 @@ def _ask_queue(args: argparse.Namespace) -> int:
 
     if args.command == "stop":
         was = process.stop()
-        told = _("The queue's process has ended; jobs at work go on.") if was else _("The queue was not at work.")
+        told = _("The queue's process has ended; running jobs go on.") if was else _("The queue was not running.")
     elif args.command == "hold":
         door.hold_all()
         told = _("The queue is held: nothing new starts.")
@@ -205,7 +205,7 @@ def _clear(args: argparse.Namespace) -> int:
 def _start(args: argparse.Namespace) -> int:
     from lora_tui.jobs.queue import process
 
-    return _say_queue(_("The queue is at work, process {pid}.").format(pid=process.start()), args)
+    return _say_queue(_("The queue is running, process {pid}.").format(pid=process.start()), args)
 
 
 def _status(args: argparse.Namespace) -> int:

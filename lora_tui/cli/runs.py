@@ -129,7 +129,7 @@ def _list(args: argparse.Namespace) -> int:
             lines, headings = [line[:-1] for line in lines], headings[:-1]
         say(table(lines, headings, right=(1, 5, 6, 7, 8, 9)))
     elif args.living:
-        note(_("No run is at work on this machine."))
+        note(_("No training is running on this machine."))
     elif found:
         note(_("No run fits the filter."))
     else:
@@ -355,7 +355,7 @@ def _require_alive(chosen: RunFolder) -> None:
         return
     remedy = resume_hint(chosen) if status.can_resume else ""
     raise UserError(
-        _("The run is not at work: {state}.").format(state=state_words(status)),
+        _("It is not running: {state}.").format(state=state_words(status)),
         place=chosen.name,
         remedy=remedy,
         code="run.not_running",

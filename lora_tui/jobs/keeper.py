@@ -163,7 +163,7 @@ class Keeper:
         if not self._wait(GRACE):
             self._kill()
             child.wait()
-        message = _("The run folder was deleted or moved away while the run was at work.")
+        message = _("The run folder was deleted or moved away while it was running.")
         advice = _("If it was moved, resume it where it lies now.")
         self.events.emit("failed", code="folder.lost", message=message, advice=advice, by="keeper")
 

@@ -97,7 +97,7 @@ def leaving(row: Row, wish: Wish, now: float | None = None) -> tuple[list[Leavin
     """What of a run can go by the wish, and if nothing may, why."""
     status = row.status
     if status.alive:
-        return [], _("it is at work")
+        return [], _("it is running")
     if status.newer:
         return [], _("a newer version of lora-tui made it")
     ended = status.ended or status.started or 0.0

@@ -147,7 +147,7 @@ def _quiet(run: RunFolder) -> Iterator[None]:
     """
     if inspect(run).alive:
         raise UserError(
-            _("The run is at work; nothing of it was removed."),
+            _("It is still running; nothing of it was removed."),
             place=plain(run.name),
             remedy=_("Stop it first: lora-tui runs stop"),
             code="runs.at_work",

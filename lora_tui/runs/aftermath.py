@@ -66,7 +66,7 @@ def _how(after: Mapping[str, Any], job: Job | None) -> str:
     """What became of the command."""
     if after.get("exit_status") is not None:
         return _("status {status}").format(status=plain(str(after["exit_status"]), limit=20))
-    return _("at work") if _keeper_there(job) else _("not ended when its keeper left")
+    return _("running") if _keeper_there(job) else _("not ended when its keeper left")
 
 
 def _left_undone(run: RunFolder, job: Job | None) -> str:

@@ -50,9 +50,9 @@ def neighbour_lines(config: Config, but: Path | None = None) -> list[str]:
     for one in found:
         name = plain(one.run.name, limit=60)
         if one.ram is None:
-            lines.append(_("{run} is at work on the same device; both will be slower.").format(run=name))
+            lines.append(_("{run} is running on the same device; both will be slower.").format(run=name))
         else:
-            text = _("{run} is at work on the same device and holds {memory} of RAM; both will be slower.")
+            text = _("{run} is running on the same device and holds {memory} of RAM; both will be slower.")
             lines.append(text.format(run=name, memory=bytes_text(one.ram)))
     return [*lines, _("Free now: {parts}").format(parts=", ".join(_free(config.memory.device)))]
 

@@ -120,7 +120,7 @@ def resume_run(
         if status.state == "waiting":
             remedy = _("Take it back first: lora-tui runs stop {run}").format(run=shell_name(run))
         raise UserError(
-            _("The run is at work: {state}.").format(state=state_words(status)),
+            _("It is running: {state}.").format(state=state_words(status)),
             place=run.name,
             remedy=remedy,
             code="run.locked",
@@ -158,7 +158,7 @@ def _refuse_beside(command: str, run: RunFolder, door: str) -> None:
     """Refuse to go on beside the command after the earlier end: it may stop the machine that the run needs."""
     if command:
         raise UserError(
-            _("The command after its end is still at work: {command}.").format(command=plain(command, limit=200)),
+            _("The command after its end is still running: {command}.").format(command=plain(command, limit=200)),
             place=run.name,
             remedy=" ".join((_("Wait until it has ended."), door)),
             code="run.on_finish",

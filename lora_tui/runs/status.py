@@ -318,7 +318,7 @@ def _advice(told: Explanation, *, newer: bool, lost: str) -> str:
 
 
 def _copied(job: Job) -> Explanation:
-    message = _("This folder was copied while the run was at work in {folder}.").format(folder=job.folder)
+    message = _("This folder was copied while it was running in {folder}.").format(folder=job.folder)
     return Explanation("copied", message, _("Resume it to go on here from the last state that was copied."))
 
 

@@ -86,7 +86,7 @@ def queue_line() -> str:
     working, waiting = len(queue.working()), len(queue.waiting())
     if not (working or waiting):
         return _("nothing waits")
-    parts = [ngettext("{count} at work", "{count} at work", working).format(count=working)] if working else []
+    parts = [ngettext("{count} running", "{count} running", working).format(count=working)] if working else []
     parts.append(ngettext("{count} waits", "{count} wait", waiting).format(count=waiting))
     return _(", ").join([*parts, *([_("held")] if queue.held else [])])
 

@@ -277,7 +277,7 @@ def test_the_list_takes_its_folder_as_the_others_do(done: RunFolder, capsys: pyt
     assert command(["runs", "list", "--dir", str(done.root.parent), "--json"]) == 0
     assert [Path(one["run"]) for one in answer(capsys)["runs"]] == [done.root]
     assert command(["runs", "list", "--living"]) == 0
-    assert "No run is at work" in capsys.readouterr().err
+    assert "No training is running" in capsys.readouterr().err
     assert command(["runs", "list", "--nothing"]) == 2
     assert "lora-tui runs list --help" in capsys.readouterr().err
 
@@ -285,7 +285,7 @@ def test_the_list_takes_its_folder_as_the_others_do(done: RunFolder, capsys: pyt
 def test_a_run_that_ended_is_not_asked(done: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
     for kind in ("stop", "save", "pause"):
         assert command(["runs", kind, "done"]) == 2
-        assert "not at work" in capsys.readouterr().err
+        assert "not running" in capsys.readouterr().err
     assert list(done.control_dir.iterdir()) == []
     assert command(["runs", "resume", "done"]) == 2
     assert "complete" in capsys.readouterr().err
@@ -302,13 +302,13 @@ def test_a_number_that_no_run_has_touches_none(living: RunFolder, capsys: pytest
 def test_a_copy_of_a_living_run_is_not_asked(living: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copytree(living.root, living.root.with_name("copy"))
     assert command(["runs", "stop", "copy"]) == 2
-    assert "not at work" in capsys.readouterr().err
+    assert "not running" in capsys.readouterr().err
     assert inspect(living).alive
 
 
 def test_a_running_run_does_not_resume(living: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
     assert command(["runs", "resume", "living"]) == 2
-    assert "at work" in capsys.readouterr().err
+    assert "is running" in capsys.readouterr().err
 
 
 def test_watch_once_and_as_one_line(done: RunFolder, living: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:

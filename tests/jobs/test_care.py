@@ -192,7 +192,7 @@ def test_a_command_at_the_end_does_not_hold_the_run(run: RunFolder) -> None:
     launched(run, "--steps", "2")
     ended(run)
     until(lambda: (run.root / "began").exists())
-    assert after_lines(inspect(run))[-1].endswith("(at work)")
+    assert after_lines(inspect(run))[-1].endswith("(running)")
     run.events_path.write_text(run.events_path.read_text().replace('"completed"', '"stopped"'))
     with pytest.raises(UserError) as refused:
         resume_run(run, command=small("--steps", "4"))

@@ -72,7 +72,7 @@ def test_old_enough_living_and_newer_runs(row: Row) -> None:
     from dataclasses import replace
 
     assert leaving(row, Wish(older_than=3600)) == ([], "it is not old enough")
-    assert leaving(replace(row, status=replace(row.status, state="running")), Wish())[1] == "it is at work"
+    assert leaving(replace(row, status=replace(row.status, state="running")), Wish())[1] == "it is running"
     assert leaving(replace(row, status=replace(row.status, newer=True)), Wish(("all",)))[0] == []
 
 

@@ -49,7 +49,7 @@ def test_a_command_that_nobody_ran_is_named(tmp_path: Path) -> None:
     kept(run, ended=T0 + 9, alive=True)
     assert after_lines(inspect(run)) == [], "it is still telling of the end"
     update_record(run, **{ENTRY: {"on_finish": {"command": "poweroff", "exit_status": None}}})
-    assert after_lines(inspect(run)) == ["After it: poweroff (at work)"]
+    assert after_lines(inspect(run)) == ["After it: poweroff (running)"]
     assert command_at_work(run) == "poweroff"
     kept(run, ended=T0 + 9, alive=False)
     assert command_at_work(run) == "" and "keeper left" in after_lines(inspect(run))[0]

@@ -42,7 +42,7 @@ async def test_a_run_is_tried_stopped_and_tried_whole(project: Path) -> None:
         await sees(pilot, "Try two steps")
         await pilot.press("enter")
         await sees(pilot, "Esc stops it")
-        assert screen.refusal("parameters.probe") == "A probe is at work."
+        assert screen.refusal("parameters.probe") == "A probe is running."
         await pilot.press("escape")
         await sees(pilot, "The probe was stopped.")
         await soon(pilot, lambda: not screen.refusal("parameters.probe"))

@@ -69,7 +69,7 @@ async def test_work_is_on_the_top_line_goes_on_by_a_key_and_its_end_is_told(tmp_
         await soon(pilot, lambda: "12 images prepared, 1 refused" in screen_text(app))
         assert "s stop" not in screen_text(app)
         await pilot.press("s")
-        await soon(pilot, lambda: "It is not at work." in screen_text(app))
+        await soon(pilot, lambda: "It is not running." in screen_text(app))
         await pilot.press("enter")
         await soon(pilot, lambda: "Report:" in screen_text(app) and "broken.png" in screen_text(app))
 

@@ -343,7 +343,7 @@ async def test_stop_saves_ends_and_resume_goes_on(
     async with app.run_test(size=(120, 30)) as pilot:
         screen = await at_work(pilot)
         await pilot.press("R")
-        assert "The run is at work." in screen_text(pilot.app)
+        assert "It is running." in screen_text(pilot.app)
         await pilot.press("s")
         await sees(pilot, f"Stop {living.name} and save?")
         await pilot.press("escape")
@@ -356,7 +356,7 @@ async def test_stop_saves_ends_and_resume_goes_on(
         assert any(living.state_dir.iterdir())
         await soon(pilot, lambda: not screen.refusal("training.resume"))
         await pilot.press("w")
-        assert "The run is not at work." in screen_text(pilot.app)
+        assert "It is not running." in screen_text(pilot.app)
         await pilot.press("R")
         await sees(pilot, f"Resume {living.name}?")
         await pilot.press("enter")

@@ -280,7 +280,7 @@ def remove(numbers: Iterable[int]) -> list[QueueJob]:
             job = find_job(change.queue, number)
             if job.at_work:
                 raise UserError(
-                    _("Job {number} is at work.").format(number=number),
+                    _("Job {number} is running.").format(number=number),
                     place=plain(job.title),
                     remedy=_("Stop it first: lora-tui queue stop {number}").format(number=number),
                     code="queue.working",
@@ -345,7 +345,7 @@ def stop_jobs(numbers: Iterable[int], *, now: bool = False) -> list[QueueJob]:
         job = find_job(queue, number)
         if job.state != "running":
             raise UserError(
-                _("Job {number} is not at work.").format(number=number),
+                _("Job {number} is not running.").format(number=number),
                 place=plain(job.title),
                 remedy=_("To take it out of the queue: lora-tui queue remove {number}").format(number=number),
                 code="queue.not_working",

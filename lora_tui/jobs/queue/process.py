@@ -160,7 +160,7 @@ def running() -> UserError:
     else:
         who = _("process {pid} on {host}").format(pid=said.pid, host=plain(said.host))
     return UserError(
-        _("The queue is already at work: {who} has it.").format(who=who),
+        _("The queue is already running: {who} has it.").format(who=who),
         place=plain(str(queue_dir())),
         remedy=_("See: lora-tui queue status"),
         code="queue.running",

@@ -38,13 +38,13 @@ def reason_text(reason: Reason) -> str:
         "after_failed": _("{jobs} did not do its work: retry it, or release this").format(jobs=named),
         "gpus_few": _("needs {needs} GPUs; this machine has {there}").format(needs=reason.needs, there=reason.there),
         "gpus_gone": _("no GPU is there any more; look at: lora-tui doctor"),
-        "gpus_used": _("{needs}; {jobs} at work").format(needs=needs, jobs=named),
+        "gpus_used": _("{needs}; {jobs} running").format(needs=needs, jobs=named),
         "gpus_others": _("{needs}; somebody else uses {numbers}").format(
             needs=needs, numbers=numbers_text(reason.numbers)
         ),
         "behind": _("behind {jobs}").format(jobs=named),
-        "turn": _("after {jobs}, which is at work").format(jobs=named),
-        "neighbour": _("{run} is at work, started beside the queue").format(run=plain(reason.name, limit=60)),
+        "turn": _("after {jobs}, which is running").format(jobs=named),
+        "neighbour": _("{run} is running, started beside the queue").format(run=plain(reason.name, limit=60)),
     }
     return told.get(reason.code, "")
 
@@ -57,7 +57,7 @@ def waits_text(job: QueueJob, queue: Queue, said: Word) -> str:
         known = plan(queue, said.box).waits.get(job.id)
         if known is not None and known.code in ASLEEP:
             return reason_text(known)
-        return _("the queue is stopped") if queue.stopped else _("the queue's process is not at work")
+        return _("the queue is stopped") if queue.stopped else _("the queue's process is not running")
     reason = said.waits.get(job.id)
     if said.trouble:
         return plain(said.trouble, limit=200)
@@ -139,7 +139,7 @@ def queue_text(queue: Queue, said: Word) -> str:
     parts = [head]
     if queue.held:
         parts.append(_("held: nothing new starts"))
-    parts.append(ngettext("{count} job at work", "{count} jobs at work", working).format(count=working))
+    parts.append(ngettext("{count} job running", "{count} jobs running", working).format(count=working))
     parts.append(ngettext("{count} waits", "{count} wait", waiting).format(count=waiting))
     return _(", ").join(parts)
 

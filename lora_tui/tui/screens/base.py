@@ -145,7 +145,7 @@ class BaseScreen(Acting, PromptScreen):
         if (words := self.awaited()) or not self._guiding:
             return words
         reads, words = list(self._guiding.values())[-1]
-        return words or (_("Reading.") if reads else _("Still at work."))
+        return words or (_("Reading.") if reads else _("Still running."))
 
     def keys_wait(self) -> None:
         """Called when keys have begun to wait, and with each that follows: a screen can say so."""

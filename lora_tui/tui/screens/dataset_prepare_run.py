@@ -66,11 +66,11 @@ class PrepareRun:
             if not screen.plan.items:
                 return _("There is no image to prepare.")
         if name in _WHILE_AT_WORK | _AFTER and not self._is_shown:
-            return _("No preparation is at work.")
+            return _("No preparation is running.")
         if name == "pause" and not (self.progress.can_pause or (self._alive and self.progress.can_resume)):
-            return _("It is not at work.")
+            return _("It is not running.")
         if name == "stop" and not self.progress.can_stop:
-            return _("It is not at work.")
+            return _("It is not running.")
         if name == "go-on" and not self.progress.can_resume:
             return _("Nothing is left to do.")
         if name == "use" and not self._is_done:
@@ -78,7 +78,7 @@ class PrepareRun:
         if name == "use" and self._unusable():
             return self._unusable()
         if name == "again" and self._alive:
-            return _("It is still at work; it goes on when you leave.")
+            return _("It is still running; it goes on when you leave.")
         return ""
 
     def hidden(self) -> frozenset[str]:

@@ -83,7 +83,7 @@ class Generate(MakeLora):
         if name == "curve":
             return _("There is no curve for this.")
         if name == "stop":
-            return "" if self._working else _("Nothing is at work.")
+            return "" if self._working else _("Nothing is running.")
         if name == "write" and (self._refused or self._order is None):
             return _("It cannot be drawn like this; the lines above say why.")
         return "" if name in ("write", "cancel") else super().refusal(action_id)

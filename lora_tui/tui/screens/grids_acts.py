@@ -59,7 +59,7 @@ class GridActs:
             one = cells.here
             return self._no_best(one) if one is not None else _("Reading the grid.")
         if name == "score" and progress.can_stop:
-            return _("It is at work already.")
+            return _("It is running already.")
         if name == "add" and progress.can_stop:
             return _("It is being drawn: values can be added once that has ended or was stopped.")
         if name == "run" and not self._run_of_here():

@@ -193,7 +193,7 @@ class NewGrid(ActingDialog[GridFolder]):
         if name == "write" and (self._found is None or self._beginning):
             return _("It cannot be drawn like this; the lines above say why.")
         if name in ("curve", "stop"):
-            return _("There is no curve for this.") if name == "curve" else _("Nothing is at work.")
+            return _("There is no curve for this.") if name == "curve" else _("Nothing is running.")
         if name == "read" and not self._outcome:
             return _("There is nothing to read here.")
         return ""

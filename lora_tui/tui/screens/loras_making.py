@@ -147,7 +147,7 @@ class MakeLora(ActingDialog[list[Path]]):
         found = super().hints()
         if not self._working:
             return found
-        leave = {"dialog.cancel": _("leave it at work")}
+        leave = {"dialog.cancel": _("leave it running")}
         return [replace(one, title=leave.get(one.action, one.title)) for one in found if one.action != "dialog.accept"]
 
     @on(RowList.Moved)
@@ -231,7 +231,7 @@ class MakeLora(ActingDialog[list[Path]]):
         if self._working and name not in ("stop", "cancel"):
             return _("The file is being made.")
         if name == "stop" and not self._working:
-            return _("Nothing is at work.")
+            return _("Nothing is running.")
         if name == "curve" and self.recipe.curve is None:
             return _("There is no curve for this.")
         if name == "write" and not self.recipe.makes:

@@ -49,7 +49,7 @@ class FormProbe:
         if action_id != "parameters.probe":
             return ""
         if self._stop is not None:
-            return _("A probe is at work.")
+            return _("A probe is running.")
         return "" if self._screen.workspace.plan is not None else _("The plan is not ready yet.")
 
     def stop(self) -> bool:

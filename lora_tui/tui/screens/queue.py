@@ -111,11 +111,11 @@ class QueueScreen(ListScreen[QueueJob]):
         if name in _WAITING_ONLY and not job.waits:
             return _("Job {number} does not wait any more.").format(number=job.id)
         if name == "stop" and job.state != "running":
-            return _("Job {number} is not at work.").format(number=job.id)
+            return _("Job {number} is not running.").format(number=job.id)
         if name == "retry" and not job.over:
             return _("Job {number} has not ended.").format(number=job.id)
         if name == "remove" and job.at_work:
-            return _("It is at work; stop it first.")
+            return _("It is running; stop it first.")
         return ""
 
     def _do(self, what: Callable[[], object], told: str) -> None:
@@ -248,7 +248,7 @@ class QueueScreen(ListScreen[QueueJob]):
 
     def action_process(self) -> None:
         alive = self._view is not None and self._view.said.alive
-        told = _("The queue's process has ended; jobs at work go on.") if alive else _("The queue is at work.")
+        told = _("The queue's process has ended; running jobs go on.") if alive else _("The queue is running.")
         self._do(process.stop if alive else process.start, told)
 
     def action_clear(self) -> None:

@@ -107,7 +107,7 @@ class RunsScreen(FindScreen[Row]):
         living = sum(row.status.alive for row in self.rows)
         text = self.counted()
         if living:
-            text += "   " + ngettext("{count} at work", "{count} at work", living).format(count=living)
+            text += "   " + ngettext("{count} running", "{count} running", living).format(count=living)
         return "   ".join([text, *self.find.spoken()])
 
     def cells(self, row: Row) -> list[Cell]:
@@ -184,7 +184,7 @@ class RunsScreen(FindScreen[Row]):
             return _("The run has no LoRA file yet.")
         if action_id == "runs.resume":
             if status.alive:
-                return _("The run is at work.")
+                return _("It is running.")
             if status.state == "finished":
                 return _("The run is complete; network.start_from (F4) goes on from its LoRA.")
             if not status.can_resume:

@@ -35,7 +35,7 @@ class AskingDialog(Dialog[bool]):
     def __init__(self, task: TaskFolder) -> None:
         super().__init__(
             _("The models are asked"),
-            _("Captions are written afterwards, when you have seen what would be. Esc leaves the models at work."),
+            _("Captions are written afterwards, when you have seen what would be. Esc leaves the models running."),
         )
         self._folder = task
         self.accept_words = _("what is there so far")
@@ -55,7 +55,7 @@ class AskingDialog(Dialog[bool]):
         status = self._progress.status if self.is_mounted else None
         if status is not None and not status.alive:  # it rests, or is over
             return [*super().hints()[:1], *hints_of(self.app, ASKING)[:1], *super().hints()[1:]]
-        leave = _("leave them at work")
+        leave = _("leave them running")
         found = [replace(one, title=leave) if one.action == "dialog.cancel" else one for one in super().hints()]
         found[1:1] = hints_of(self.app, ASKING)
         return found

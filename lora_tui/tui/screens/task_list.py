@@ -130,7 +130,7 @@ class TaskList(ActingDialog[None]):
     def refusal(self, action_id: str) -> str:
         name = action_id.partition(".")[2]
         if name == "stop" and not self._progress.can_stop:
-            return _("It is not at work.")
+            return _("It is not running.")
         if name == "pause" and not (self._progress.can_pause or self._progress.can_resume):
             return _("Nothing is left to do.")
         return ""

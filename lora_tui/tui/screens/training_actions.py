@@ -71,7 +71,11 @@ TRAINING_ACTIONS: tuple[Action, ...] = (
     Action("training.next-prompt", ("n",), N_("next prompt"), N_("The samples of the next prompt."), show=False),
     Action("training.previous-prompt", ("N",), N_("prompt before"), N_("Those of the prompt before."), show=False),
     Action(
-        "training.newest", ("o",), N_("newest run"), N_("To the run that is at work, or to a newer one."), show=False
+        "training.newest",
+        ("o",),
+        N_("newest run"),
+        N_("To the training that is running, or to a newer one."),
+        show=False,
     ),
     Action("training.zoom-out", ("Z",), N_("zoom out"), N_("Show twice as many steps."), show=False),
 )

@@ -75,10 +75,10 @@ class Requests:
         if seen is None:
             return _("There is no run to watch yet.")
         if action_id in _REQUESTS and not seen.alive and not (action_id in _STOPS and _awaits(seen)):
-            return _("The run is not at work.")
+            return _("It is not running.")
         if action_id == "training.resume":
             if seen.alive or _awaits(seen):
-                return _("The run is at work.") if seen.alive else _("It begins by itself.")
+                return _("It is running.") if seen.alive else _("It begins by itself.")
             if seen.state == "finished":
                 return _("The run is complete; network.start_from (F4) goes on from its LoRA.")
             if seen.status is None or not seen.status.can_resume:
@@ -150,7 +150,7 @@ class Requests:
         if other is None:
             return ""
         words = (
-            _("run {number} is at work: {key} shows it") if other.alive else _("run {number} is newer: {key} shows it")
+            _("run {number} is running: {key} shows it") if other.alive else _("run {number} is newer: {key} shows it")
         )
         return words.format(number=other.number, key=self._screen.shell.keymap.shown("training.newest"))
 
