@@ -45,7 +45,7 @@ def build(parser: argparse.ArgumentParser) -> None:
         "review", help=_("note that captions were looked at; a filter finds them as is:reviewed")
     )
     add_scope(review)
-    review.add_argument("--undo", action="store_true", help=_("take it back"))
+    review.add_argument("--undo", action="store_true", help=_("undo it"))
     review.add_argument("--author", default="", metavar="NAME", help=_("who is doing this, for the journal"))
     review.set_defaults(action=_review)
     captions_lint.add(commands)

@@ -16,13 +16,13 @@ _UNITS = {"m": 60, "h": 3600, "d": 86400, "w": 604800}
 def build(commands: Any) -> None:
     from lora_tui.cli.captions import add_folder
 
-    for name, text in (("undo", _("take back the last changes")), ("redo", _("bring back what was undone"))):
+    for name, text in (("undo", _("undo the last changes")), ("redo", _("do again what was undone"))):
         one = commands.add_parser(name, help=text)
         add_folder(one)
         one.add_argument("steps", metavar="STEPS", nargs="?", type=int, default=1, help=_("how many; 1 by default"))
         one.add_argument("--author", default="", metavar="NAME", help=_("who is doing this, for the journal"))
         one.set_defaults(action=_undo if name == "undo" else _redo)
-    revert = commands.add_parser("revert", help=_("take back one transaction, one file's changes, or one tag's"))
+    revert = commands.add_parser("revert", help=_("undo one transaction, one file's changes, or one tag's"))
     add_folder(revert)
     what = revert.add_mutually_exclusive_group(required=True)
     what.add_argument("--transaction", type=int, metavar="N", help=_("the one with this number, whatever came later"))

@@ -57,12 +57,12 @@ async def _swap(shell: LoraTuiApp, acts: Acts | None, old: Path, new: Path) -> N
         for one in reversed(done):
             one.take_back()
         shell.call_from_thread(_go_back, shell, project, old, new)
-        return _("taken back: {act}").format(act=words)
+        return _("undone: {act}").format(act=words)
 
     if acts is not None:
         acts.backs.append(back)
         key = shell.keymap.shown("dataset.undo")
-        shell.tell(f"{words}   " + _("{key} takes it back").format(key=key), "success")
+        shell.tell(f"{words}   " + _("{key} undo").format(key=key), "success")
     else:
         shell.tell(words, "success")
 

@@ -279,7 +279,7 @@ async def test_files_that_are_no_readable_images_go_to_the_trash_by_the_same_key
             await pilot.press("enter")
             await soon(pilot, lambda gone=gone: not any((folder / one).exists() for one in gone))  # type: ignore[misc]
             assert sorted(path.name for path in folder.iterdir()) == [one for one in before if one not in gone]
-            await soon(pilot, lambda: "takes it back" in screen_text(app))
+            await soon(pilot, lambda: "   u undo" in screen_text(app))
         await pilot.press("u")
         await soon(pilot, lambda: (folder / "orphan.txt").exists())
-        await soon(pilot, lambda: "taken back: orphan.txt is in the trash" in screen_text(app))
+        await soon(pilot, lambda: "undone: orphan.txt is in the trash" in screen_text(app))

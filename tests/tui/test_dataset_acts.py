@@ -194,7 +194,7 @@ async def test_what_could_not_be_taken_back_can_be_later(tmp_path: Path) -> None
         await soon(pilot, lambda: files(app).count == 3)
         await pilot.press("x")
         await soon(pilot, lambda: load_notes(tmp_path).excluded == {"4_hat/0000.png"})
-        await soon(pilot, lambda: "takes it back" in screen_text(app))
+        await soon(pilot, lambda: "   u undo" in screen_text(app))
         notes = tmp_path / ".lora-tui" / "dataset.toml"
         written = notes.read_bytes()
         notes.write_bytes(b"version = 99\n")

@@ -107,7 +107,7 @@ async def test_a_part_is_chosen_by_keys_written_and_taken_back(tmp_path: Path, s
         (image, *_others) = scan_folder(tmp_path).images
         assert image.crop == Box(148, 0, 739, 591)
         await pilot.press("u")
-        await soon(pilot, lambda: not crops(tmp_path) and "taken back: 1 image cropped" in screen_text(app))
+        await soon(pilot, lambda: not crops(tmp_path) and "undone: 1 image cropped" in screen_text(app))
 
 
 async def test_image_after_image_of_those_that_are_marked(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ async def test_a_blurred_image_gets_the_word_and_loses_it_again(tmp_path: Path) 
         assert (folder / "a.txt").read_bytes() == b"hatgirl,  hat"  # shown first, for one image, too
         await pilot.press("enter")
         await soon(pilot, lambda: b"blurry" in (folder / "a.txt").read_bytes())
-        await soon(pilot, lambda: "takes it back" in screen_text(app))
+        await soon(pilot, lambda: "   u undo" in screen_text(app))
         await pilot.press("u")
         await soon(pilot, lambda: (folder / "a.txt").read_bytes() == b"hatgirl,  hat")
     session = opened(folder)
@@ -63,7 +63,7 @@ async def test_a_closeup_that_a_tagger_saw_gets_the_word_and_loses_it_again(tmp_
         await soon(pilot, lambda: "+ hatgirl, hat, close-up" in screen_text(app))
         await pilot.press("enter")
         await soon(pilot, lambda: caption.read_bytes() == b"hatgirl, hat, close-up")
-        await soon(pilot, lambda: "takes it back" in screen_text(app))
+        await soon(pilot, lambda: "   u undo" in screen_text(app))
         await soon(pilot, lambda: "is a close-up" not in screen_text(app))
         await pilot.press("u")
         await soon(pilot, lambda: caption.read_bytes() == b"hatgirl, hat")
@@ -85,7 +85,7 @@ async def test_a_missing_trigger_is_put_first_in_all_marked_after_a_preview(tmp_
         await pilot.press("enter")
         await soon(pilot, lambda: paths[1].read_bytes() == b"hatgirl, hat, solo")
         assert paths[0].read_bytes() == b"hatgirl, hat, smile" and paths[2].read_bytes() == before[2]
-        await soon(pilot, lambda: "takes it back" in screen_text(app))
+        await soon(pilot, lambda: "   u undo" in screen_text(app))
         await pilot.press("u")
         await soon(pilot, lambda: [path.read_bytes() for path in paths] == before)
 
@@ -109,7 +109,7 @@ async def test_captions_that_another_program_changed_meanwhile_are_not_told_as_m
         await pilot.press("enter")
         if others == 2:
             await soon(pilot, lambda: "another program changed it meanwhile" in screen_text(app))
-            assert "takes it back" not in screen_text(app)
+            assert "   u undo" not in screen_text(app)
         else:
             await soon(pilot, lambda: "1 file, 1 could not be changed" in screen_text(app))
             assert paths[1].read_bytes() == b"hatgirl, hat, smile"
@@ -149,6 +149,6 @@ async def test_the_cursor_goes_to_the_next_file_when_its_own_has_no_problem_any_
         await pilot.press("home", "down", "down", "f")
         await soon(pilot, lambda: "+ hatgirl, hat, smile" in screen_text(app))
         await pilot.press("enter")
-        await soon(pilot, lambda: "takes it back" in screen_text(app) and files(app).count == 4)
+        await soon(pilot, lambda: "   u undo" in screen_text(app) and files(app).count == 4)
         here = app.screen.here  # type: ignore[attr-defined]
         assert here is not None and here.path.name == "0005.png"

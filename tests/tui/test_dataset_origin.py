@@ -44,7 +44,7 @@ async def test_it_reminds_once_asks_and_notes_both(tmp_path: Path) -> None:
         await soon(pilot, lambda: len(app.screen_stack) == 1)
         assert load_notes(home) == notes
         await pilot.press("u")
-        await sees(pilot, "taken back: source and licence")
+        await sees(pilot, "undone: source and licence")
         assert not load_notes(home).source
         await pilot.press("down")  # what was done is said until the next key
         await sees(pilot, HINT)
@@ -69,7 +69,7 @@ async def test_one_answer_for_several_datasets_or_each_its_own(tmp_path: Path) -
         assert [load_notes(home).source for home in homes] == ["us both"] * 2
         assert load_notes(homes[0]).excluded == {"0001.png"}
         await pilot.press("u")
-        await sees(pilot, "taken back")
+        await sees(pilot, "undone: ")
         assert [load_notes(home).source for home in homes] == ["", "a friend"]
 
 

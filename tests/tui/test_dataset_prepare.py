@@ -146,7 +146,7 @@ async def test_the_new_images_take_the_place_of_the_old_and_back(tmp_path: Path)
             pilot, lambda: app.workspace.scan is not None and "images-64" in str(app.workspace.scan.images[0].path)
         )
         await pilot.press("u")
-        await soon(pilot, lambda: "taken back" in screen_text(app))
+        await soon(pilot, lambda: "undone: " in screen_text(app))
         assert all(hashes(root)[name] == value for name, value in before.items())
         assert app.workspace.config is not None and app.workspace.config.datasets[0].path == str(root / "images")
 

@@ -131,7 +131,7 @@ async def test_one_key_makes_a_run_fit_and_undo_takes_it_back(project: Path) -> 
         assert planned is not None
         object.__setattr__(planned, "fit", Change({"memory.gradient_checkpointing": True}, memory=1, slower=0.2))
         await pilot.press("F")
-        await sees(pilot, "1 setting changed, u undoes")
+        await sees(pilot, "1 setting changed   u undo")
         assert screen.form.config.memory.gradient_checkpointing
         await pilot.press("u")
         assert not screen.form.config.memory.gradient_checkpointing

@@ -148,7 +148,7 @@ async def test_the_form_is_queued_as_it_is_now(tmp_path: Path) -> None:
         await soon(pilot, lambda: read_queue().jobs)
         (job,) = read_queue().jobs.values()
         assert (job.kind, job.title, job.gpus) == ("train", "blob", 0)
-        await sees(pilot, f"Queued blob.toml: job {job.id}, place 1   u takes it back   F10 queue")
+        await sees(pilot, f"Queued blob.toml: job {job.id}, place 1   u undo   F10 queue")
         await pilot.press("Q")
         await sees(pilot, f"Queued blob.toml: job {job.id + 1}, place 2")
         await pilot.press("u")

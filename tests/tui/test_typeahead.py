@@ -350,7 +350,7 @@ async def test_taking_back_is_for_the_act_before_it(tmp_path: Path) -> None:
     async with running(tmp_path, screen="dataset", size=(100, 30)) as (app, pilot):
         await soon(pilot, lambda: app.screen.query_one("#files", VirtualList).count == 3)
         all_at_once(app, "x", "u")
-        await soon(pilot, lambda: "taken back: 1 image left out" in screen_text(app))
+        await soon(pilot, lambda: "undone: 1 image left out" in screen_text(app))
         assert not load_notes(tmp_path).excluded
 
 

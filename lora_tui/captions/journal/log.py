@@ -197,7 +197,7 @@ class Journal:
             raise UserError(
                 _("Transaction {number} cannot be read: the journal is damaged there.").format(number=record.number),
                 place=plain(str(self.path)),
-                remedy=_("The captions are as they are. To take back another one: {command}").format(
+                remedy=_("The captions are as they are. To undo another one: {command}").format(
                     command="lora-tui captions revert DIR --transaction N"
                 ),
                 code="journal.damaged",

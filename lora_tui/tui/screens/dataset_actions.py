@@ -22,7 +22,7 @@ DATASET_ACTIONS: tuple[Action, ...] = (
     Action("dataset.mark", ("m", "insert"), N_("mark"), N_("Mark the image, or take its mark away.")),
     Action("dataset.exclude", ("x",), N_("leave out"), N_("Leave images out of training and export, or take them in.")),
     Action("dataset.trash", ("D", "delete"), N_("trash"), N_("Put images and their captions into the trash; asks.")),
-    Action("dataset.undo", ("u",), N_("undo"), N_("Take back what was done last: left out, moved, trashed, fixed.")),
+    Action("dataset.undo", ("u",), N_("undo"), N_("Undo what was done last: left out, moved, trashed, fixed.")),
     Action("dataset.problems", ("p",), N_("problems"), N_("Show only files with problems, or all again.")),
     Action("dataset.next-problem", ("n",), N_("next"), N_("To the next file with a problem.")),
     Action(

@@ -72,7 +72,7 @@ class Acts:
             return
         self.backs.append(back)
         key = self.screen.shell.keymap.shown("dataset.undo")
-        self.screen.tell(f"{words}   " + _("{key} takes it back").format(key=key), "success")
+        self.screen.tell(f"{words}   " + _("{key} undo").format(key=key), "success")
         self.screen.shell.rescan()
 
     def action_undo(self) -> None:
@@ -139,7 +139,7 @@ class Acts:
         def back() -> str:
             for home, names in groups:
                 change_notes(home, lambda notes, names=names: change(notes, names, not there))  # type: ignore[misc]
-            return _("taken back: {act}").format(act=words)
+            return _("undone: {act}").format(act=words)
 
         return words, back
 
@@ -158,7 +158,7 @@ class Acts:
 
         def back() -> str:
             change_notes(home, lambda notes: notes.keeping_alike(*names, kept=False))
-            return _("taken back: {act}").format(act=words)
+            return _("undone: {act}").format(act=words)
 
         self.do(act)
 
@@ -289,7 +289,7 @@ class Acts:
                 home, number = done[-1]
                 _require_whole(moves.take_back(home, number))
                 done.pop()
-            return _("taken back: {act}").format(act=words(images))
+            return _("undone: {act}").format(act=words(images))
 
         failed: list[tuple[str, str]] = []
         try:
@@ -444,7 +444,7 @@ def _require_whole(done: Move) -> None:
     )
     raise UserError(
         text.format(name=plain(name.rpartition("/")[2], limit=40), reason=plain(reason), count=count(number)),
-        remedy=_("Move away what is in its place, then take it back again."),
+        remedy=_("Move away what is in its place, then undo again."),
         code="moves.stuck",
     )
 

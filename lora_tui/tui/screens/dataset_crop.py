@@ -301,7 +301,7 @@ class CropScreen(WithKeys, Acting, ModalScreen[Path], inherit_bindings=False):
     def refusal(self, action_id: str) -> str:
         name = action_id.partition(".")[2]
         if name == "undo" and not self._past:
-            return _("There is nothing to take back.")
+            return _("There is nothing to undo.")
         if name == "redo" and not self._future:
             return _("There is nothing to do again.")
         return ""

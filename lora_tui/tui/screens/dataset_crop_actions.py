@@ -13,7 +13,7 @@ def _over(name: str, keys: tuple[str, ...], title: str, help_: str, *, show: boo
 CROP_ACTIONS: tuple[Action, ...] = (
     _over("next", ("enter", "n", "pagedown"), N_("next"), N_("On to the next image; this part is kept."), show=True),
     _over("leave", ("escape", "q"), N_("end"), N_("Back to the dataset; this part is kept."), show=True),
-    _over("undo", ("u",), N_("undo"), N_("Take back the last change of this part."), show=True),
+    _over("undo", ("u",), N_("undo"), N_("Undo the last change of this part."), show=True),
     _over("whole", ("x", "delete"), N_("whole"), N_("Use the whole image again."), show=True),
     _over("shape", ("r",), N_("shape"), N_("Choose the ratio of the sides: any, 2:3, a bucket's."), show=True),
     _over("snap", ("s",), N_("exact"), N_("The size of its bucket in px, then twice, three times that."), show=True),
@@ -21,7 +21,7 @@ CROP_ACTIONS: tuple[Action, ...] = (
     _over("centre", ("c",), N_("centre"), N_("Put the part into the middle of the image."), show=True),
     _over("zoom", ("z",), N_("near"), N_("Look at the part from near, or at the whole image."), show=True),
     _over("previous", ("p", "pageup"), N_("image before"), N_("To the image before; this part is kept."), show=True),
-    _over("redo", ("U",), N_("redo"), N_("Do again what was taken back last."), show=True),
+    _over("redo", ("U",), N_("redo"), N_("Do again what was undone last."), show=True),
     _over("numbers", ("e",), N_("numbers"), N_("Type corner and size in px."), show=True),
     _over(
         "same", ("A",), N_("all of this size"), N_("Use this part for the other images of the same size; asks."),

@@ -139,7 +139,7 @@ class Crops:
         def back() -> str:
             with self._turn:
                 self._note(changed)
-            return _("taken back: {act}").format(act=words)
+            return _("undone: {act}").format(act=words)
 
         return words, back
 

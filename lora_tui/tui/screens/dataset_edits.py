@@ -104,7 +104,7 @@ def _taken_back(work: Workspace, done: Sequence[tuple[str, int]], words: str) ->
                         lost += len(transaction.lost)
         finally:
             sets.close()
-    return _("taken back: {act}").format(act=words) + Written(lost=lost).remark
+    return _("undone: {act}").format(act=words) + Written(lost=lost).remark
 
 
 def _is_newest(session: Session, number: int) -> bool:

@@ -134,7 +134,7 @@ class Asking:
         def back() -> str:
             for origin in before:
                 take_back(origin)
-            return _("taken back: {act}").format(act=_("source and licence"))
+            return _("undone: {act}").format(act=_("source and licence"))
 
         def note() -> None:
             before.extend(note_origin(home, source, licence) for home in homes)
@@ -152,6 +152,4 @@ class Asking:
             screen.tell(_("Noted that it is not said; it is not asked again."), "success")
             return
         key = screen.shell.keymap.shown("dataset.undo")
-        screen.tell(
-            _("Noted: {source}").format(source=said) + "   " + _("{key} takes it back").format(key=key), "success"
-        )
+        screen.tell(_("Noted: {source}").format(source=said) + "   " + _("{key} undo").format(key=key), "success")

@@ -18,7 +18,7 @@ PREPARE_ACTIONS: tuple[Action, ...] = (
     Action("prepare.go-on", ("c",), N_("go on"), N_("Go on with a preparation that rests, was stopped, or died.")),
     Action("prepare.use", ("a",), N_("train on them"), N_("Put the new folder in the place of the old one.")),
     Action("prepare.again", ("o",), N_("settings"), N_("Back to the settings, for another preparation.")),
-    Action("prepare.undo", ("u",), N_("undo"), N_("Take the last change of the settings back.")),
+    Action("prepare.undo", ("u",), N_("undo"), N_("Undo the last change of the settings.")),
     Action("prepare.refused", ("n",), N_("next refused"), N_("To the next image of which nothing can be made.")),
     Action(
         "prepare.read", ("r",), N_("read"), N_("All that is known of the image or the setting; at the end the report.")

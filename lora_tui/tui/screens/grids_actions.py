@@ -15,7 +15,7 @@ GRIDS_ACTIONS: tuple[Action, ...] = (
     Action("grids.new", ("n",), N_("new grid"), N_("Choose what varies and see what it takes before it is drawn.")),
     Action("grids.blink", ("b",), N_("blink base"), N_("The base model's picture in the cell's place, and back.")),
     Action("grids.best", ("x",), N_("best"), N_("Note the cell's file and strength as the best of its run.")),
-    Action("grids.undo", ("u",), N_("undo"), N_("Take back what was noted as the best.")),
+    Action("grids.undo", ("u",), N_("undo"), N_("Undo what was noted as the best.")),
     Action("grids.add", ("+",), N_("add values"), N_("Add values to an axis, such as strength=1.2, 1.4; draws them.")),
     Action("grids.mark", ("m",), N_("mark"), N_("Mark the cell that others are compared with, or take the mark away.")),
     Action("grids.compare", ("c",), N_("compare"), N_("The marked cell beside the one under the cursor.")),

@@ -54,7 +54,7 @@ class GridActs:
         if name == "stop" and not progress.can_stop:
             return _("It is not being drawn.")
         if name == "undo" and not self._noted:
-            return _("Nothing was noted here that could be taken back.")
+            return _("Nothing was noted here that could be undone.")
         if name == "best":
             one = cells.here
             return self._no_best(one) if one is not None else _("Reading the grid.")

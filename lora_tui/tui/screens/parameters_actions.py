@@ -65,7 +65,7 @@ PARAMETERS_ACTIONS: tuple[Action, ...] = (
         "parameters.undo",
         ("u",),
         N_("undo"),
-        N_("Take the last change of the form back, or the run that was just queued."),
+        N_("Undo the last change of the form, or the queueing of the run."),
     ),
     Action("parameters.search", ("/",), N_("find"), N_("Find a setting by its name here or in other programs.")),
     Action(
@@ -136,7 +136,7 @@ PARAMETERS_ACTIONS: tuple[Action, ...] = (
         show=False,
     ),
     Action("parameters.save-as", ("S",), N_("save as"), N_("Write the configuration to another file."), show=False),
-    Action("parameters.redo", ("U",), N_("redo"), N_("Do again what was taken back."), show=False),
+    Action("parameters.redo", ("U",), N_("redo"), N_("Do again what was undone."), show=False),
     Action("parameters.reset", ("d",), N_("default"), N_("Back to the default of this setting."), show=False),
     Action("parameters.browse", ("b",), N_("browse"), N_("Choose the file or folder on disk."), show=False),
     Action("parameters.add", ("a",), N_("add entry"), N_("Add a dataset folder or a sample prompt."), show=False),

@@ -87,8 +87,9 @@ class FormLists:
         config = change.applied(screen.form.config)
         if screen.form.replace(config, _("make it fit")):
             screen.edited()
-        told = ngettext("{count} setting changed, u undoes", "{count} settings changed, u undoes", len(change.values))
-        screen.tell(told.format(count=len(change.values)), "success")
+        told, key = len(change.values), screen.shell.keymap.shown("parameters.undo")
+        words = ngettext("{count} setting changed   {key} undo", "{count} settings changed   {key} undo", told)
+        screen.tell(words.format(count=told, key=key), "success")
 
     # -- what differs
 

@@ -84,7 +84,7 @@ class RunStart:
             screen.shell.tell(error_words(error), "error")
             return
         self._queued.append((number, config))
-        words = _("Queued {name}: job {number}, place {place}   {undo} takes it back   {key} queue")
+        words = _("Queued {name}: job {number}, place {place}   {undo} undo   {key} queue")
         undo, key = (screen.shell.keymap.shown(action) for action in ("parameters.undo", "app.show-queue"))
         screen.shell.tell(words.format(name=name, number=number, place=place, undo=undo, key=key), "success")
         screen.refresh_keys()

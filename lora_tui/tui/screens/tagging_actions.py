@@ -17,7 +17,7 @@ TAGGING_ACTIONS: tuple[Action, ...] = (
     _over(TAGGING, "remove", ("delete", "x"), N_("remove"), N_("Take the model of the row away."), show=False),
     _over(ASKING, "pause", ("p",), N_("pause or go on"), N_("Let the models rest after the image in hand, or go on.")),
     _over(ASKING, "stop", ("s",), N_("stop"), N_("Stop asking; what was answered is kept.")),
-    _over(TUNING, "write", ("enter",), N_("write captions"), N_("Write what is shown, as one edit that u takes back.")),
+    _over(TUNING, "write", ("enter",), N_("write captions"), N_("Write what is shown; undo takes it back.")),
     _over(TUNING, "less", ("left", "h"), N_("lower"), N_("The threshold 0.01 lower, or the value before.")),
     _over(TUNING, "more", ("right", "l"), N_("higher"), N_("The threshold 0.01 higher, or the next value.")),
     _over(TUNING, "much-less", ("[",), N_("much lower"), N_("The threshold 0.1 lower."), show=False),

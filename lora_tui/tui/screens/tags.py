@@ -308,7 +308,7 @@ class TagsScreen(BaseScreen):
         if name in (self._free_now if self.busy else FREE):
             return ""
         if self.busy:
-            return _("Still at work on the last edit; Esc stops what has not begun.")
+            return _("Still busy with the last edit; Esc stops what has not begun.")
         if self.edits.pending is not None:
             return _("Enter applies what is shown here, Esc leaves it.")
         parts = self.prose, self.verbs, self.again, self.scores

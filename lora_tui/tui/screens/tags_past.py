@@ -54,9 +54,9 @@ class Past:
             files = ngettext("{count} file", "{count} files", record.files).format(count=count(record.files))
             words = plain(story(editor.session.journal, record), limit=80)
             choices.append(Choice(record.number, label, f"{files}  {words}"))
-        detail = _("Enter takes that one transaction back and leaves what came later.")
+        detail = _("Enter undoes that one transaction and leaves what came later.")
         number = await self.screen.app.push_screen_wait(
-            Choose(_("History"), choices, detail=detail, accept=_("take it back"))
+            Choose(_("History"), choices, detail=detail, accept=_("undo it"))
         )
         if number is not None:
             self.revert(number)
