@@ -116,7 +116,7 @@ async def test_what_is_typed_for_a_dialog_waits_for_it(tmp_path: Path) -> None:
     async with running(tmp_path, screen="tags") as (app, pilot):
         await soon(pilot, lambda: isinstance(app.screen, TagsScreen) and app.screen.editor is not None)
         all_at_once(app, "T", *"cap", "enter")
-        await soon(pilot, lambda: "trigger cap   3 images" in screen_text(app))
+        await soon(pilot, lambda: "trigger cap   all 3: 3 images" in screen_text(app))
         await pilot.press("escape")
         all_at_once(app, "T", "escape", " ", "k", "escape", "T", "escape", "m")  # dialogs asked for and left
         await soon(pilot, lambda: "union of 1 marked" in screen_text(app))
