@@ -81,7 +81,7 @@ async def test_the_plan_of_every_image_follows_the_settings(tmp_path: Path) -> N
         await pilot.press("u", "u", "u")
         await soon(pilot, lambda: "200x64     192x64" in screen_text(app))
         await pilot.press("n", "r")
-        await soon(pilot, lambda: "This is not an image" in screen_text(app) and "Esc close" in screen_text(app))
+        await soon(pilot, lambda: "This is not an image" in screen_text(app) and "Esc back" in screen_text(app))
         await pilot.press("escape", "down", "enter")
         await soon(pilot, lambda: "trains" not in screen_text(app) and "training size" not in screen_text(app))
         assert "before 64x96" in screen_text(app)  # large; Esc brings the settings back

@@ -461,6 +461,6 @@ async def test_while_a_value_is_typed_the_keys_say_what_becomes_of_it(project: P
         titles = [hint.title for hint in screen.key_hints()]
         assert titles[0] == "edit" and "keep" not in titles
         await pilot.press("6")
-        assert [(hint.key, hint.title) for hint in screen.key_hints()][:2] == [("Enter", "keep"), ("Esc", "as it was")]
+        assert [(hint.key, hint.title) for hint in screen.key_hints()][:2] == [("Enter", "keep"), ("Esc", "cancel")]
         await pilot.press("escape")
         assert screen.key_hints()[0].title == "edit"

@@ -1,4 +1,4 @@
-"""What is cut at 80x24 can be read in full by one key that the footer names; windows to read say Esc close."""
+"""What is cut at 80x24 can be read in full by one key that the footer names; windows to read say Esc back."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def test_every_screen_has_a_key_that_shows_all_of_it(tmp_path: Path, scree
             await pilot.press("tab")
         await pilot.press("r")
         await soon(pilot, lambda: isinstance(app.screen, TextView))
-        await sees(pilot, "Esc close")
+        await sees(pilot, "Esc back")
         assert "Enter" not in screen_text(app).splitlines()[-3]
         if screen == "dataset":
             assert "0000.png" in words(app)
@@ -83,7 +83,7 @@ async def test_a_lora_file_among_the_files_of_a_run_tells_of_itself(tmp_path: Pa
         await sees(pilot, "Enter LoRA info")
         await pilot.press("enter")
         await sees(pilot, "rank")
-        assert "hat-girl" in screen_text(app) and "Esc close" in screen_text(app)
+        assert "hat-girl" in screen_text(app) and "Esc back" in screen_text(app)
         await pilot.press("escape", "escape")
         await soon(pilot, lambda: not isinstance(app.screen, TextView))
 

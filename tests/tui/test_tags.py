@@ -380,7 +380,7 @@ async def test_a_preview_names_its_own_keys(tmp_path: Path) -> None:
         await soon(pilot, lambda: ready(app))
         await pilot.press("tab", "down", "X")
         await soon(pilot, lambda: tags(app).edits.pending is not None)
-        await soon(pilot, lambda: screen_text(app).splitlines()[-1].startswith("Enter apply  Esc leave it"))
+        await soon(pilot, lambda: screen_text(app).splitlines()[-1].startswith("Enter apply  Esc cancel"))
         await pilot.press("escape")
         await soon(pilot, lambda: screen_text(app).splitlines()[-1].startswith("a add"))
 

@@ -32,7 +32,7 @@ class LoraMetadata(ActingDialog[bool]):
     """Entries in the order of their keys; dismissed with whether the file was written."""
 
     ALSO = METADATA
-    LEAVE = N_("close")
+    LEAVE = N_("back")
     DEFAULT_CSS = """
     LoraMetadata > #box { width: 96%; max-width: 130; height: 90%; }
     LoraMetadata VirtualList { height: 1fr; max-height: 100%; }

@@ -80,14 +80,14 @@ class ParametersScreen(BaseScreen):
         if pane is None or not pane.editing:
             return hints
         keep, drop = (self._key(action) for action in ("parameters.edit", "app.back"))
-        own = [KeyHint("parameters.edit", keep, _("keep")), KeyHint("app.back", drop, _("as it was"))]
+        own = [KeyHint("parameters.edit", keep, _("keep")), KeyHint("app.back", drop, _("cancel"))]
         return [*own, *(hint for hint in hints if hint.action != "parameters.edit")]
 
     def _search_hints(self, hints: list[KeyHint]) -> list[KeyHint]:
         """Enter goes to the setting that is found; it edits only then."""
         enter, up, down = (key_text(name, ascii_only=self.shell.ascii_only) for name in ("enter", "up", "down"))
         own = [KeyHint("", enter, _("go to it")), KeyHint("", f"{up} {down}", _("choose"))]
-        own.append(KeyHint("app.back", self._key("app.back"), _("leave it"), kept=True))
+        own.append(KeyHint("app.back", self._key("app.back"), _("cancel"), kept=True))
         return [*own, *(hint for hint in hints if hint.action != "parameters.edit")]
 
     def compose_body(self) -> ComposeResult:

@@ -170,7 +170,7 @@ OVER_ACTIONS: tuple[Action, ...] = (
     _over(SHEET, "leave", ("escape", "q"), N_("end"), N_("Back to the tags.")),
     _over(WRITING, "save", ("ctrl+s", "ctrl+o"), N_("save"), N_("The text as it stands here becomes the caption.")),
     _over(WRITING, "save-next", ("ctrl+n",), N_("save, next"), N_("The same, and on to the next image's caption.")),
-    _over(WRITING, "leave", ("escape",), N_("leave it"), N_("Back to the tags; the caption stays as it was.")),
+    _over(WRITING, "leave", ("escape",), N_("cancel"), N_("Back to the tags; the caption stays as it was.")),
     *keys_of(WRITING, "f1"),
 )
 """What can be done in what lies over the tag editor: prune assistant, edits that wait, review sweep, contact sheet,

@@ -198,7 +198,7 @@ class Edits:
         if stretch.spoken not in found.operation_text:
             about = _("{scope}: {change}").format(scope=plain(stretch.spoken, limit=24), change=about)
         head = [Cell(f"   {about}   "), Cell(keymap.shown("tags.open"), "accent")]
-        head += [Cell(" " + _("apply") + "  "), Cell(keymap.shown("app.back"), "accent"), Cell(" " + _("leave it"))]
+        head += [Cell(" " + _("apply") + "  "), Cell(keymap.shown("app.back"), "accent"), Cell(" " + _("cancel"))]
         room = self.screen.size.width - sum(cell_len(cell.text) for cell in head)
         head.insert(0, Cell(_shown(found, min(max(room, 20), 48)), "strong"))
         if found.refused:
@@ -217,7 +217,7 @@ class Edits:
         shown = partial(self.screen.shell.keymap.shown, ascii_only=self.screen.shell.ascii_only)
         return [
             KeyHint("tags.open", shown("tags.open"), _("apply")),
-            KeyHint("app.back", shown("app.back"), _("leave it")),
+            KeyHint("app.back", shown("app.back"), _("cancel")),
             KeyHint("", f"{shown('list.up')} {shown('list.down')}", _("more")),
             KeyHint("app.keys", shown("app.keys"), _("keys"), kept=True),
         ]

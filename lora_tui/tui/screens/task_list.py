@@ -42,7 +42,7 @@ class TaskList(ActingDialog[None]):
     """The tasks of the project, newest first. They go on when the list, or the app, is left."""
 
     ALSO = TASKS
-    LEAVE = N_("close")
+    LEAVE = N_("back")
     DEFAULT_CSS = """
     TaskList TaskProgress { margin-top: 1; min-height: 5; }
     TaskList.-low TaskProgress { margin-top: 0; }

@@ -195,7 +195,7 @@ class Prompt(Vertical):
             found.append(KeyHint("", f"{up} {down}", _("choose")))
         if self._before:
             found.append(KeyHint("", key_text("up", ascii_only=ascii_only), _("typed before")))
-        found.append(KeyHint("app.back", keymap.shown("app.back", ascii_only=ascii_only), _("leave it"), kept=True))
+        found.append(KeyHint("app.back", keymap.shown("app.back", ascii_only=ascii_only), _("cancel"), kept=True))
         return found
 
     def step(self, step: int) -> None:

@@ -55,7 +55,7 @@ class TextView(Dialog[None]):
         found = [hint for hint in super().hints() if self._chosen is not None and hint.action == "dialog.accept"]
         ascii_only = bool(getattr(self.app, "ascii_only", False))
         keys = keymap_of(self.app).keys("dialog.cancel")
-        return [*found, KeyHint("dialog.cancel", key_text(keys[0], ascii_only=ascii_only), _("close"))]
+        return [*found, KeyHint("dialog.cancel", key_text(keys[0], ascii_only=ascii_only), _("back"))]
 
     def _fit(self) -> None:
         """Continue on a row of its own what is longer than the list is wide."""
