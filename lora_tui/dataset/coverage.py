@@ -34,7 +34,10 @@ ASPECTS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
             "front": (N_("front"), "from front, front view, straight-on, facing viewer, frontal, facing the camera"),
             "side": (N_("side"), "from side, side view, profile, sideways, in profile, facing to the side"),
             "quarter": (N_("three-quarter"), "three-quarter view, three quarter view, 3/4 view"),
-            "back": (N_("back"), "from behind, back view, facing away, rear view, seen from the back, looking back"),
+            "back": (
+                N_("from behind"),
+                "from behind, back view, facing away, rear view, seen from the back, looking back",
+            ),
         },
     ),
     "framing": (

@@ -34,7 +34,7 @@ async def test_a_bar_that_is_chosen_shows_its_images(tmp_path: Path, size: tuple
         by_label = {row.label: row for row in rows if row.images is not None}
         assert by_label["square"].number == 3 and len(by_label["square"].images) == 3
         assert by_label["4_hat, repeats 4"].number == 36 and len(by_label["4_hat, repeats 4"].images) == 9
-        assert by_label["side"].number == 3 and by_label["back"].number == 1
+        assert by_label["side"].number == 3 and by_label["from behind"].number == 1
         place = [row.label for row in rows].index("side")
         app.screen.query_one(VirtualList).cursor = place
         await pilot.press("enter")
