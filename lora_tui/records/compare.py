@@ -35,11 +35,15 @@ NO_SETTINGS = frozenset({"schema_version", "saving.name", "saving.title"})
 
 @dataclass(frozen=True)
 class Line:
-    """One thing about each run, as text in the order of the runs; ``key`` says what, ``title`` in a person's words."""
+    """One thing about each run, as text in the order of the runs; ``key`` says what, ``title`` in a person's words.
+
+    ``written``: the same for programs, where that is not as a person reads it.
+    """
 
     key: str
     title: str
     values: tuple[str, ...]
+    written: tuple[str, ...] = ()
 
     @property
     def differs(self) -> bool:
@@ -90,7 +94,7 @@ def compare(rows: Sequence[Row], should_stop: Callable[[], bool] = lambda: False
         stories.append(story)
     tables = [_settings(row.run, problems) for row in rows]
     keys = list(dict.fromkeys(key for table in tables for key in table if key not in NO_SETTINGS))
-    lines = [Line(key, setting_title(key), tuple(table.get(key, MISSING) for table in tables)) for key in keys]
+    lines = [_setting_line(key, [table.get(key) for table in tables]) for key in keys]
     different = tuple(line for line in lines if line.differs)
     return Comparison(
         tuple(rows),
@@ -158,8 +162,17 @@ def _most(story: RunStory, name: str) -> float | None:
     return max(finite, default=None)
 
 
-def _settings(run: RunFolder, problems: list[str]) -> dict[str, str]:
-    """Every setting as ``section.key`` -> text; entries of lists are counted from 0, as ``--set`` does."""
+def _setting_line(key: str, found: Sequence[Any]) -> Line:
+    """A setting of each run; none where a run does not have it."""
+    values, written = (
+        tuple(MISSING if one is None else setting_text(one, number) for one in found)
+        for number in (setting_number, _plain_number)
+    )
+    return Line(key, setting_title(key), values, written)
+
+
+def _settings(run: RunFolder, problems: list[str]) -> dict[str, Any]:
+    """Every setting as ``section.key`` -> value; entries of lists are counted from 0, as ``--set`` does."""
     try:
         data = read_toml(run.config_path)
     except (OSError, UnicodeDecodeError, TomlError) as error:
@@ -167,16 +180,16 @@ def _settings(run: RunFolder, problems: list[str]) -> dict[str, str]:
         text = _("{run}: its configuration cannot be read: {reason}.")
         problems.append(text.format(run=plain(run.name), reason=plain(str(reason), limit=200)))
         return {}
-    found: dict[str, str] = {}
+    found: dict[str, Any] = {}
     for section, values in data.items():
         if isinstance(values, Mapping):
-            found.update({f"{section}.{key}": setting_text(value) for key, value in values.items()})
+            found.update({f"{section}.{key}": value for key, value in values.items()})
         elif isinstance(values, list):
             for at, entry in enumerate(values):
                 if isinstance(entry, Mapping):
-                    found.update({f"{section}.{at}.{key}": setting_text(value) for key, value in entry.items()})
+                    found.update({f"{section}.{at}.{key}": value for key, value in entry.items()})
         else:
-            found[section] = setting_text(values)
+            found[section] = values
     return found
 
 
@@ -202,11 +215,19 @@ def by_key(lines: Sequence[Line]) -> tuple[Line, ...]:
     return tuple(replace(line, title=line.key) for line in lines)
 
 
-def setting_text(value: Any) -> str:
+def setting_text(value: Any, number_text: Callable[[object], str] = setting_number) -> str:
     """A value as it is written in a configuration, on one line and safe to show."""
     if isinstance(value, list):
-        return plain(", ".join(map(setting_text, value)))
-    return plain(setting_number(value)) if value != "" else '""'
+        return plain(", ".join(setting_text(one, number_text) for one in value))
+    return plain(number_text(value)) if value != "" else '""'
+
+
+def _plain_number(value: object) -> str:
+    """As :func:`setting_number`, in the notation that programs were given from the beginning: ``0.0001``, ``5e-05``."""
+    if not isinstance(value, float):
+        return setting_number(value)
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
 
 
 def _machines(runs: Sequence[RunFolder]) -> list[Line]:
@@ -265,7 +286,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
     told = comparison
     return {
         "runs": [row.run.root for row in told.rows],
-        "settings": {line.key: list(line.values) for line in told.settings},
+        "settings": {line.key: list(line.written) for line in told.settings},
         "settings_alike": told.alike,
         "results": {line.key: list(line.values) for line in told.results},
         "environment": {line.key: list(line.values) for line in told.machines},

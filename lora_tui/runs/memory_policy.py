@@ -19,6 +19,9 @@ ENTRY = "memory_policy"
 ROOM = "room"
 """Where a policy comes from that was reached because there was room, not because memory ran out."""
 
+LATER = frozenset({"encoded", "captions"})
+"""What of a policy older records do not have."""
+
 WEIGHTS: Mapping[str, str] = {
     "fp8": N_("the base is packed in 8 bits (fp8)"),
     "int8": N_("the base is packed in 8 bits (int8)"),
@@ -32,7 +35,8 @@ class Policy:
 
     Attributes:
         checkpointed: share of the blocks whose activations are computed again in the backward pass, 0 to 1.
-        encoded: images of one size, or captions, that are encoded together before the first step.
+        encoded: images of one size that are encoded together before the first step.
+        captions: captions that are.
         images: at most so many go through the network at once while it learns; 0: a whole batch.
         apart: predictions without gradients (samples, validation) are made for one image at a time.
         tiled: images are decoded in strips.
@@ -43,6 +47,7 @@ class Policy:
 
     checkpointed: float = 0.0
     encoded: int = 1
+    captions: int = 1
     images: int = 0
     apart: bool = False
     tiled: bool = False
@@ -56,23 +61,24 @@ class Policy:
         """The one that the settings ask for."""
         memory, storage = config.memory, storage_of(config.memory)
         return cls(
-            checkpointed=checkpointed_share(memory), encoded=memory.cache_batch, streamed=storage.streamed,
-            weights=storage.weights,
+            checkpointed=checkpointed_share(memory), encoded=memory.cache_batch, captions=memory.cache_batch,
+            streamed=storage.streamed, weights=storage.weights,
         )  # fmt: skip
 
     @classmethod
     def read(cls, values: object) -> Policy | None:
         """The one that :meth:`as_dict` wrote; none for anything else."""
         kinds = {one.name: type(one.default) for one in fields(cls)}
-        if not isinstance(values, Mapping) or set(values) | {"encoded"} != set(kinds):  # older records lack that
+        if not isinstance(values, Mapping) or {*values} | LATER != {*kinds}:
             return None
         if any(type(value) is not kinds[name] for name, value in values.items() if kinds[name] is not float):
             return None
         return cls(**values) if isinstance(values["checkpointed"], int | float) else None
 
     def as_dict(self) -> dict[str, Any]:
-        """As plain values."""
-        return asdict(self)
+        """As plain values; what older records lack only where it is not as they have it."""
+        plain = asdict(self)
+        return {name: value for name, value in plain.items() if name not in LATER or value != getattr(Policy, name)}
 
     def storage(self, base: Storage) -> Storage:
         """``base`` with what this says of it."""
@@ -89,11 +95,11 @@ class Policy:
                 share = _("no block computes its activations again")
             said.append(share.format(share=f"{self.checkpointed:.0%}"))
         if self.encoded != asked.encoded:
-            n = self.encoded
-            text = ngettext(
-                "{n} image or caption is encoded at a time", "{n} images or captions are encoded at a time", n
-            )
-            said.append(text.format(n=count(n)))
+            text = ngettext("{n} image is encoded at a time", "{n} images are encoded at a time", self.encoded)
+            said.append(text.format(n=count(self.encoded)))
+        if self.captions != asked.captions:
+            text = ngettext("{n} caption is encoded at a time", "{n} captions are encoded at a time", self.captions)
+            said.append(text.format(n=count(self.captions)))
         if self.images != asked.images:
             text = ngettext("{n} image at a time", "{n} images at a time", self.images)
             said.append(text.format(n=count(self.images)))

@@ -46,8 +46,10 @@ def setting_number(value: object) -> str:
     if 0 < abs(value) < 1e-3:
         mantissa, _e, exponent = f"{value:e}".partition("e")
         short = f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
-        return short if float(short) == value else text
-    return text.removesuffix(".0")
+        if float(short) == value:
+            return short
+    digits, e, exponent = text.partition("e")
+    return f"{digits}e{int(exponent)}" if e else text.removesuffix(".0")
 
 
 def rate_text(value: float | None) -> str:

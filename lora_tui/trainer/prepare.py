@@ -197,7 +197,7 @@ def encode_texts(session: Session, data: Data, model: Model, length: int) -> Tex
     measured = measures_images(session.config.validation.each_image, data.plan)
     return cache_texts(
         _all_texts(data, measured=measured), model, store, length=length, learns=learns, progress=phase,
-        batch=session.ladder.policy.encoded,
+        batch=session.ladder.policy.captions,
     )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import xml.etree.ElementTree as Xml
 from pathlib import Path
 
@@ -37,6 +38,16 @@ def test_three_runs_side_by_side(runs: list[RunFolder]) -> None:
     assert two is not None and two.removed == ("0/0.png", "0/1.png")
     assert [len(some) for some in told.drawn[0].samples] == [3, 2, 3]
     assert json.loads(json.dumps(as_json(told), default=str))["settings"]["network.rank"] == ["32", "64", "8"]
+
+
+def test_numbers_for_programs_are_written_as_ever(runs: list[RunFolder]) -> None:
+    for run, rate in zip(runs, ("1e-4", "5e-5", "3.16227766017e-5"), strict=True):
+        text = run.config_path.read_text("utf-8")
+        run.config_path.write_text(re.sub(r"(?m)^unet_lr = .*$", f"unet_lr = {rate}", text), "utf-8")
+    told = compare(read_rows(runs, runs[0].root.parent))
+    (line,) = (line for line in told.settings if line.key == "learning.unet_lr")
+    assert line.values == ("1e-4", "5e-5", "3.16227766017e-5")
+    assert as_json(told)["settings"][line.key] == ["0.0001", "5e-05", "3.16227766017e-05"]
 
 
 def test_alarms_stand_beside_each_other_with_the_step_where_they_began(runs: list[RunFolder]) -> None:

@@ -70,7 +70,7 @@ def test_a_moment_is_told_by_the_local_clock(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     ("value", "setting", "moment"),
     [(0.004, "0.004", "0.004"), (1e-4, "1e-4", "1e-4"), (1.25e-5, "1.25e-5", "1.25e-5"),
-     (9.7134e-5, "9.7134e-5", "9.71e-5"),
+     (9.7134e-5, "9.7134e-5", "9.71e-5"), (3.16227766017e-5, "3.16227766017e-5", "3.16e-5"),
      (0.0039283, "0.0039283", "0.00393"), (1.0, "1", "1"), (0.0, "0", "0"), (math.nan, "nan", "nan")],
 )  # fmt: skip
 def test_a_learning_rate_is_written_as_the_form_writes_it(value: float, setting: str, moment: str) -> None:

@@ -249,6 +249,33 @@ def test_a_resumed_run_begins_anew_when_its_settings_changed(ladder: Callable[..
     assert other.policy == Policy(checkpointed=1.0)
 
 
+def test_a_resumed_run_goes_on_where_a_record_from_before_batches_were_encoded_left_it(
+    ladder: Callable[..., Ladder],
+) -> None:
+    one = ladder()
+    one.attempt("decoding", lambda: None if one.policy.tiled else out_of_memory())
+    entry = json.loads(one.folder.record_path.read_text())["memory_policy"]
+    older = {"checkpointed", "images", "apart", "tiled", "vae_aside", "text_aside", "streamed", "weights"}
+    assert set(entry["settings"][0]) == set(entry["used"]) == older
+    same = Ladder(one.folder, one.config, one.events, CPU)
+    same.take_up()
+    assert same.policy == Policy(tiled=True)
+
+
+def test_captions_that_do_not_fit_leave_the_latents_as_they_are(ladder: Callable[..., Ladder]) -> None:
+    """Fewer images at once are other latents, and a run that is resumed would learn from these."""
+    one = ladder(cache_batch=8)
+    one.scene = replace(one.scene, reads_together=True)
+    one.attempt("texts", lambda: None if one.policy.captions == 2 else out_of_memory())
+    same = Ladder(one.folder, one.config, one.events, CPU)
+    same.take_up()
+    assert (same.policy.encoded, same.policy.captions) == (8, 2)
+    apart = ladder(cache_batch=8)  # where each caption has its own length, fewer of them change nothing
+    with pytest.raises(NoRungLeft):
+        apart.attempt("texts", out_of_memory)
+    assert apart.policy.captions == 8
+
+
 # -- a step that is done again -----------------------------------------------------------------------------------
 
 
@@ -473,7 +500,7 @@ def test_memory_may_run_out_anywhere(
     run = new_run(tmp_path / "short", micro_config(base, flux[1], memory={"cache_batch": 2}, **changes))
     assert live_here(run) == 0, events(run, "failed")
     places = [event["place"] for event in events(run, "warning") if "policy" in event]
-    assert places == ["latents", "latents", "texts", "loading", "loading", "validation", "decoding"]
+    assert places == ["latents", "latents", "texts", "texts", "loading", "loading", "validation", "decoding"]
     reached = reached_by(run)
     assert reached is not None
     assert reached.used == Policy(1.0, apart=True, tiled=True, vae_aside=True, text_aside=True, streamed=16)

@@ -44,5 +44,6 @@ def scene_of(model: Model, config: Config, device: torch.device) -> Scene:
         blocks=len(found) if elsewhere else 0,
         parts_move=elsewhere,
         encodes=not config.memory.cache_latents,
+        reads_together=not model.masks_text,
         may_pack=config.memory.when_full == "pack" and not config.network.decomposed,
     )

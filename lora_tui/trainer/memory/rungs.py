@@ -27,6 +27,7 @@ class Scene:
         blocks: that can be streamed; 0 where the device has no memory of its own.
         parts_move: whether a part that works on the processor takes no memory of the device.
         encodes: whether the VAE encodes in the step.
+        reads_together: whether captions can be encoded several at a time.
         may_pack: whether the base may be packed, which changes what is learned a little.
     """
 
@@ -34,6 +35,7 @@ class Scene:
     blocks: int = 0
     parts_move: bool = False
     encodes: bool = False
+    reads_together: bool = False
     may_pack: bool = False
 
 
@@ -58,8 +60,14 @@ def fewer_images(policy: Policy, scene: Scene) -> Policy | None:
 
 
 def fewer_encoded(policy: Policy, scene: Scene) -> Policy | None:
-    """Half as many images or captions encoded together."""
+    """Half as many images encoded together."""
     return replace(policy, encoded=-(-policy.encoded // 2)) if policy.encoded > 1 else None
+
+
+def fewer_captions(policy: Policy, scene: Scene) -> Policy | None:
+    """Half as many captions; by themselves, so that images keep the latents that they have."""
+    more = scene.reads_together and policy.captions > 1
+    return replace(policy, captions=-(-policy.captions // 2)) if more else None
 
 
 def apart(policy: Policy, scene: Scene) -> Policy | None:
@@ -113,7 +121,7 @@ _STREAMED: tuple[Rung, ...] = (half_streamed, all_streamed, eight_bits)
 LADDERS: dict[Place, tuple[Rung, ...]] = {
     "loading": (*_STREAMED, four_bits),
     "latents": (fewer_encoded, vae_aside),
-    "texts": (fewer_encoded, text_aside),
+    "texts": (fewer_captions, text_aside),
     "training": (some_again, all_again, fewer_images, vae_aside_in_step, *_STREAMED),
     "sampling": (apart, *_STREAMED),
     "decoding": (strips, vae_aside),
