@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil  # type: ignore[import-untyped]
 import pytest
 import torch
@@ -272,7 +273,8 @@ def test_images_that_are_encoded_together_have_the_latents_that_each_has_with_an
     folder.mkdir()
     for number in range(7):
         size = (64, 64) if number % 3 else (96, 48)
-        Image.effect_noise(size, 60 + number).convert("RGB").save(folder / f"{number}.png")
+        pixels = np.random.default_rng(number).integers(0, 256, (*size[::-1], 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
     config = Config()
     config.datasets = [DatasetEntry(path=str(folder))]
     config.data = DataSection(resolution=64, bucket_min=32, bucket_max=128, bucket_step=8)
@@ -290,7 +292,7 @@ def test_images_that_are_encoded_together_have_the_latents_that_each_has_with_an
     assert alone.keys.keys() == all_of_them.keys.keys()
     assert not set(alone.keys.values()) & set(all_of_them.keys.values())
     for place in alone.keys:
-        assert torch.allclose(all_of_them.get(*place), alone.get(*place), atol=1e-5)
+        assert torch.allclose(all_of_them.get(*place), alone.get(*place), atol=1e-4)
     for name, others in {"few": images[4:], "one": images[5:6], "other way": images[::-1]}.items():
         some = cached(name, others, batch)
         for place, key in some.keys.items():

@@ -224,7 +224,7 @@ def test_captions_that_are_encoded_together_have_what_each_has_with_any_others(
     for text in texts:
         assert not set(together.keys[text]) & set(alone.keys[text])
         for name, tensor in together.get(text).items():
-            assert torch.allclose(tensor, alone.get(text)[name], atol=1e-5)
+            assert torch.allclose(tensor, alone.get(text)[name], atol=1e-4)
     for text in few.keys:
         assert few.keys[text] == together.keys[text]
         for name, tensor in few.get(text).items():

@@ -56,7 +56,7 @@ async def test_it_opens_on_the_first_image_and_the_row_of_the_folder_is_above(tm
         assert picture(app).shown is None
 
 
-@pytest.mark.parametrize("width", [60, 80, 200])
+@pytest.mark.parametrize("width", [60, 80, 300])
 async def test_whose_folder_it_is_is_said_where_the_settings_name_one_outside_the_project(
     tmp_path: Path, width: int
 ) -> None:
@@ -65,15 +65,15 @@ async def test_whose_folder_it_is_is_said_where_the_settings_name_one_outside_th
     Project.create(own, purpose="character", trigger="hatgirl", datasets=[own / "data"])
     (own / "configs").mkdir(exist_ok=True)
     settings = own / "configs" / "theirs.toml"
-    folders = [theirs, own / "data", make_dataset(tmp_path / "more", 2)][: 3 if width == 200 else 1]
+    folders = [theirs, own / "data", make_dataset(tmp_path / "more", 2)][: 3 if width == 300 else 1]
     values = {"datasets": [{"path": str(folder)} for folder in folders]}
     save_config(parse_config(values, base=None, place="test"), settings)
     async with running(own, screen="dataset", size=(width, 24)) as (app, pilot):
         await soon(pilot, lambda: files(app).count > 2 and "outside this project" in screen_text(app))
         line = screen_text(app).splitlines()[2]
         assert "training-images" in line or width < 80
-        assert ("datasets.0.path of theirs.toml)" if width == 200 else "(datasets.0.path)") in line
-        assert f"Images from {theirs} and 1 more, outside" in line or width < 200
+        assert ("datasets.0.path of theirs.toml)" if width == 300 else "(datasets.0.path)") in line
+        assert f"Images from {theirs} and 1 more, outside" in line or width < 300
         save_config(parse_config({"datasets": [{"path": str(own / "data")}]}, base=None, place="test"), settings)
         await pilot.press("ctrl+l")
         await soon(pilot, lambda: "outside this project" not in screen_text(app))
