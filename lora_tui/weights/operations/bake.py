@@ -37,7 +37,7 @@ KEY = "lora_tui_bake"
 """In the metadata: what was baked into the file, as JSON."""
 SHARE = 0.9
 """Of what was to be added to a layer; where less of it survived, a person is warned."""
-LIBRARIES = 330 << 20
+LIBRARIES = 400 << 20
 """Bytes that Python and torch take."""
 COPIES = 7
 """Of the largest tensor in float32 that are in memory at once."""
