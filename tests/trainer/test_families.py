@@ -7,19 +7,14 @@ import random
 from pathlib import Path
 from typing import Any
 
+import lora_models
 import pytest
 import torch
 from kills import MOMENTS, Moment, assert_same_bits, every_phase, live_through, phase, step, temporary
 from lives import draw_dataset, events, live_here, micro_config, new_run
 from safetensors.torch import load_file
 
-from lora_tui.bench.chroma_model import write_chroma_model
-from lora_tui.bench.flux2_model import write_flux2_model
-from lora_tui.bench.flux_model import write_flux_model
 from lora_tui.bench.model import write_model
-from lora_tui.bench.qwen_model import write_qwen_model
-from lora_tui.bench.sd3_model import write_sd3_model
-from lora_tui.bench.zimage_model import write_zimage_model
 from lora_tui.config.schema import CaptionSection, Config, ModelSection, NetworkSection, NoiseSection
 from lora_tui.errors import UserError
 from lora_tui.families import open_model
@@ -45,14 +40,7 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "z-image": ("zimage", {}),
     "qwen-image": ("qwen", {}),
 }
-OTHERS = {
-    "flux": write_flux_model,
-    "flux2": write_flux2_model,
-    "sd3": write_sd3_model,
-    "chroma": write_chroma_model,
-    "zimage": write_zimage_model,
-    "qwen": write_qwen_model,
-}
+OTHERS = lora_models.WRITERS
 """Writers of transformers, which have no convolutions."""
 ADAPTERS: dict[str, dict[str, Any]] = {"lora": {}, "locon": {"type": "locon", "conv_rank": 4}, "dora": {"dora": True}}
 QUICK = {

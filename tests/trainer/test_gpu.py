@@ -7,19 +7,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import lora_models
 import pytest
 import torch
 from kills import every_phase
 from lives import events, live_here, lora, new_run
 from PIL import Image
 
-from lora_tui.bench.chroma_model import write_chroma_model
-from lora_tui.bench.flux2_model import write_flux2_model
-from lora_tui.bench.flux_model import write_flux_model
 from lora_tui.bench.model import write_model
-from lora_tui.bench.qwen_model import write_qwen_model
-from lora_tui.bench.sd3_model import write_sd3_model
-from lora_tui.bench.zimage_model import write_zimage_model
 from lora_tui.jobs.control import request
 from lora_tui.jobs.events import EventWriter
 from lora_tui.jobs.resources import PRODUCT_CAPABILITIES
@@ -28,12 +23,7 @@ from lora_tui.runs.folder import RunFolder
 DEVICE = "cuda"
 WRITERS: dict[str, Callable[..., Path]] = {
     **{family: partial(write_model, family=family) for family in ("sd15", "sdxl")},
-    "flux": write_flux_model,
-    "flux2": write_flux2_model,
-    "sd3": write_sd3_model,
-    "chroma": write_chroma_model,
-    "zimage": write_zimage_model,
-    "qwen": write_qwen_model,
+    **lora_models.WRITERS,
 }
 BF16 = {"precision": "bf16"}
 WAYS: dict[str, dict[str, Any]] = {
